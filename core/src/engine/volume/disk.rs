@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The local disk of a volume: superblock, activity log and bitmap, and their attachment.
+
+use super::{Todo, Volume};
+use crate::{
+    activity_log::{ActivityLog, Slot},
+    bitmap::{Bitmap, PageState},
+    config::ReadBalancing,
+    engine::{mem::Mem, op::flag},
+    meta::{Layout, MdFlags, PeerFlags, Superblock},
+    state::Disk as DiskState,
+    uuid::GenUuids,
+};
+
+/// Options of the disk that the engine uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskOptions {
+    /// on-io-error detach (else pass_on).
+    pub detach_on_io_error: bool,
+    /// al-updates.
+    pub al_updates: bool,
+    /// md-flushes.
+    pub md_flushes: bool,
+    /// disk-flushes.
+    pub disk_flushes: bool,
+    /// disk-drain.
+    pub disk_drain: bool,
+    /// size, sectors; 0 is as large as possible.
+    pub size_sectors: u64,
+    /// read-balancing.
+    pub read_balancing: ReadBalancing,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        DiskOptions {
+            detach_on_io_error: true,
+            al_updates: true,
+            md_flushes: true,
+            disk_flushes: true,
+            disk_drain: true,
+            size_sectors: 0,
+            read_balancing: ReadBalancing::PreferLocal,
+        }
+    }
+}
+
+/// Buffers that a disk needs, sized with the help of [`Attach`].
+pub struct AttachBuffers<M: Mem> {
+    /// One superblock, as read.
+    pub superblock: M::Buf<Superblock>,
+    /// Words of the bitmap, see `Bitmap::words_needed`.
+    pub bitmap_words: M::Buf<u64>,
+    /// One per page of the bitmap.
+    pub bitmap_pages: M::Buf<PageState>,
+    /// al-extents of them.
+    pub al_slots: M::Buf<Slot>,
+    /// Hash heads: a power of two, at least as many as slots.
+    pub al_index: M::Buf<u32>,
+}
+
+/// A disk to be attached, checked already.
+pub struct Attach {
+    /// Where everything lies.
+    pub layout: Layout,
+    /// Options.
+    pub options: DiskOptions,
+    /// Node id of the peer whose slot of the metadata is used.
+    pub peer_node_id: u32,
+    /// Logical block size, bytes.
+    pub logical_block_bytes: u32,
+    /// Physical block size, bytes.
+    pub physical_block_bytes: u32,
+    /// Preferred I/O sizes, bytes.
+    pub io_min_bytes: u32,
+    /// Optimal I/O size, bytes.
+    pub io_opt_bytes: u32,
+    /// Whether it can discard.
+    pub can_discard: bool,
+    /// Largest bio it takes, bytes.
+    pub max_bio_bytes: u32,
+}
+
+/// The attached disk.
+pub struct Disk<M: Mem> {
+    superblock: M::Buf<Superblock>,
+    pub(crate) bitmap: Bitmap<M::Buf<u64>, M::Buf<PageState>>,
+    pub(crate) al: ActivityLog<M::Buf<Slot>, M::Buf<u32>>,
+    pub(crate) facts: Attach,
+    /// Raw in-core md flags of 8.4, from which the superblock's are made.
+    pub(crate) crashed_primary: bool,
+    /// Version of the superblock in core, and the newest that is durable.
+    pub(crate) version: u64,
+    pub(crate) durable_version: u64,
+    /// Whether the durable superblock says that the activity log counts.
+    pub(crate) durable_primary: bool,
+    /// Whether every block that differs from the peer's is known: not from the beginning of a
+    /// bitmap exchange as the target to its end.
+    pub(crate) bits_complete: bool,
+    /// The last superblock of a disk that goes was asked for.
+    pub(crate) sealed: bool,
+    /// Set when metadata cannot be written any more.
+    pub(crate) failed: bool,
+    /// It did not take a write that the peer's disk may have, and the state does not say so yet.
+    pub(crate) lacks_write: bool,
+    /// A request to write all dirty bitmap pages, with the page to go on with.
+    pub(crate) writeout: Option<u32>,
+    pub(crate) writeout_failed: bool,
+    pub(crate) bulk: Option<super::md::Bulk>,
+    pub(crate) al_phase: super::md::AlPhase,
+    /// Bitmap pages of extents that leave the activity log are being written.
+    pub(crate) evicting: bool,
+    /// Slot of the bitmap that counts for the peer.
+    pub(crate) bm_slot: u32,
+}
+
+impl<M: Mem> Disk<M> {
+    /// Puts the buffers together. The bitmap is empty: the host loads it page by page.
+    pub fn new(buffers: AttachBuffers<M>, facts: Attach) -> Result<Self, &'static str> {
+        let AttachBuffers {
+            superblock,
+            bitmap_words,
+            bitmap_pages,
+            al_slots,
+            al_index,
+        } = buffers;
+        let sb = superblock
+            .as_ref()
+            .first()
+            .copied()
+            .ok_or("no superblock buffer")?;
+        let bits = crate::bitmap::bits_outward(0, sb.effective_sectors).end;
+        let bitmap = Bitmap::new(bitmap_words, bitmap_pages, bits, sb.max_peers)
+            .map_err(|_| "bitmap buffers too small")?;
+        let al = ActivityLog::new(al_slots, al_index, sb.al, 0, facts.options.al_updates)
+            .map_err(|_| "activity log buffers do not fit")?;
+        Disk {
+            superblock,
+            bitmap,
+            al,
+            facts,
+            crashed_primary: false,
+            version: 0,
+            durable_version: 0,
+            // A log that was applied counts no more, whoever was Primary.
+            durable_primary: sb.flags.contains(MdFlags::PRIMARY_IND) && sb.needs_apply_al(),
+            bits_complete: false,
+            sealed: false,
+            failed: false,
+            lacks_write: false,
+            writeout: None,
+            writeout_failed: false,
+            bulk: None,
+            al_phase: super::md::AlPhase::Idle,
+            evicting: false,
+            bm_slot: 0,
+        }
+        .with_slot()
+    }
+
+    /// Claims the peer's slot of the bitmap.
+    fn with_slot(mut self) -> Result<Self, &'static str> {
+        let peer = self.facts.peer_node_id;
+        let sb = self
+            .superblock
+            .as_mut()
+            .first_mut()
+            .ok_or("no superblock buffer")?;
+        self.bm_slot = sb
+            .claim_bitmap_slot(peer)
+            .map_err(|_| "no free bitmap slot in the metadata")?;
+        Ok(self)
+    }
+
+    /// Marks the superblock to be written although nothing in it changed.
+    pub(crate) fn touch(&mut self) {
+        self.version = self.version.wrapping_add(1);
+    }
+
+    /// Takes a new size: bits beyond it are dropped, bits up to it begin set.
+    ///
+    /// A large step is better done by the host before the disk is part of a volume. False when
+    /// the bitmap has no room.
+    pub fn resize(&mut self, sectors: u64) -> bool {
+        let bits = crate::bitmap::bits_of_sectors(sectors);
+        if bits < self.bitmap.n_bits() {
+            self.bitmap.shrink(bits);
+        } else if self.bitmap.extend(bits, true).is_err() {
+            return false;
+        }
+        if self.superblock().effective_sectors != sectors {
+            self.edit(|sb| sb.effective_sectors = sectors);
+            self.writeout = Some(0);
+        }
+        true
+    }
+
+    /// The superblock in core.
+    pub fn superblock(&self) -> &Superblock {
+        self.superblock
+            .as_ref()
+            .first()
+            .unwrap_or(&Superblock::EMPTY)
+    }
+
+    /// Changes the superblock and marks it to be written.
+    pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Superblock)) {
+        self.version = self.version.wrapping_add(1);
+        if let Some(superblock) = self.superblock.as_mut().first_mut() {
+            change(superblock);
+        }
+    }
+
+    /// Loads page `page` of the bitmap as read from the disk.
+    pub fn load_bitmap_page(&mut self, page: u32, bytes: &[u8; 4096]) {
+        self.bitmap.load_page(page, bytes);
+    }
+
+    /// Pages of the bitmap.
+    pub fn bitmap_pages(&self) -> u32 {
+        self.bitmap.n_pages()
+    }
+
+    /// Where things lie.
+    pub fn layout(&self) -> &Layout {
+        &self.facts.layout
+    }
+
+    pub(crate) fn slot(&self) -> usize {
+        self.superblock().peer_index(self.facts.peer_node_id)
+    }
+
+    /// The four UUIDs that protocol 101 knows (design section 8.11).
+    pub(crate) fn uuids(&self) -> GenUuids {
+        let sb = self.superblock();
+        let [h0, h1, ..] = sb.history_uuids;
+        GenUuids {
+            current: sb.current_uuid,
+            bitmap: sb.peers.get(self.slot()).map_or(0, |peer| peer.bitmap_uuid),
+            history: [h0, h1],
+        }
+    }
+
+    pub(crate) fn set_uuids(&mut self, uuids: GenUuids) {
+        if uuids == self.uuids() {
+            return;
+        }
+        let slot = self.slot();
+        self.edit(|sb| {
+            sb.current_uuid = uuids.current;
+            if let Some(peer) = sb.peers.get_mut(slot) {
+                peer.bitmap_uuid = uuids.bitmap;
+            }
+            let [h0, h1, ..] = &mut sb.history_uuids;
+            [*h0, *h1] = uuids.history;
+        });
+    }
+
+    pub(crate) fn flags(&self) -> MdFlags {
+        self.superblock().flags
+    }
+
+    pub(crate) fn peer_flags(&self) -> PeerFlags {
+        let none = PeerFlags::NONE;
+        self.superblock()
+            .peers
+            .get(self.slot())
+            .map_or(none, |peer| peer.flags)
+    }
+
+    pub(crate) fn set_flags(&mut self, flags: MdFlags, peer_flags: PeerFlags) {
+        if self.flags() == flags && self.peer_flags() == peer_flags {
+            return;
+        }
+        let slot = self.slot();
+        self.edit(|sb| {
+            sb.flags = flags;
+            if let Some(peer) = sb.peers.get_mut(slot) {
+                peer.flags = peer_flags;
+            }
+        });
+    }
+
+    pub(crate) fn out_of_sync_bits(&self) -> u64 {
+        self.bitmap.weight(self.bm_slot)
+    }
+}
+
+impl<M: Mem> Volume<M> {
+    /// The attached disk.
+    pub fn disk(&self) -> Option<&Disk<M>> {
+        self.disk.as_ref()
+    }
+
+    /// Blocks out of sync, by the own bitmap.
+    pub(crate) fn dirty_bits(&self) -> u64 {
+        self.disk.as_ref().map_or(0, |disk| disk.out_of_sync_bits())
+    }
+
+    /// Whether a disk in a usable state is attached.
+    pub(crate) fn has_disk(&self) -> bool {
+        self.disk.is_some() && self.state.disk >= DiskState::Inconsistent
+    }
+
+    /// Takes the disk away after [`Todo::DISK_GONE`], to be closed by the host.
+    pub fn take_disk(&mut self) -> Option<Disk<M>> {
+        if self.state.disk != DiskState::Diskless || !self.drained() {
+            return None;
+        }
+        // Whoever held extents of its activity log has nothing to give back any more, and its
+        // superblock will not be written: the versions of another disk's mean something else.
+        for op in 0..self.ops.capacity() {
+            let at = self.ops.at_mut(op);
+            at.clear(flag::IN_ACT_LOG);
+            if at.any(flag::REFUSED) {
+                at.ticket = 0;
+            }
+        }
+        if let Some(version) = &mut self.uuid_hold {
+            *version = 0;
+            self.todo(Todo::READY);
+        }
+        self.recheck_refused();
+        self.disk.take()
+    }
+
+    /// Sends P_SIZES with what the disk offers.
+    pub(crate) fn usable_sectors(&self) -> u64 {
+        self.disk
+            .as_ref()
+            .map_or(0, |disk| disk.facts.layout.usable_sectors)
+    }
+}

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Attaching and losing the disk, gaining and losing the connection.
+//!
+//! replication-semantics sections 8 and 9.
+
+use super::{disk::Disk, Todo, Volume};
+use crate::{
+    engine::{
+        link::Link,
+        mem::Mem,
+        op::{flag, Kind as OpKind},
+    },
+    meta::{MdFlags, PeerFlags},
+    state::{
+        md_flags::{attach, attach_refused, AttachFacts, MdState},
+        sizes::{agreed_size, Bounds},
+        Conn, Disk as DiskState, Kind, Role, Ss, State,
+    },
+    wire::{dialect::Dialect, handshake::ReplicationProtocol},
+};
+
+pub(crate) use crate::state::action::Helper;
+
+/// Largest bio of application and peer, bytes (wire-protocol section 6.2).
+pub(crate) const MAX_BIO_BYTES: u32 = 1 << 20;
+
+/// Why a disk is not attached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AttachError {
+    /// There is one already.
+    Attached,
+    /// A Primary works with other data (error 150).
+    OtherData,
+    /// It would make the volume smaller (error 170).
+    WouldShrink,
+    /// The state does not allow it.
+    State(Ss),
+}
+
+impl<M: Mem> Volume<M> {
+    /// Reserves the volume for a disk: Diskless to Attaching. With [`Ss::InTransientState`] the
+    /// host tries again after [`Todo::WAKE`].
+    pub fn begin_attach(&mut self, link: &mut dyn Link, now_ms: u64) -> Result<(), AttachError> {
+        if self.state.disk != DiskState::Diskless || self.disk.is_some() {
+            return Err(AttachError::Attached);
+        }
+        if self.awaits_generation.is_some() {
+            // What the disk is worth is known when the peer has named its data.
+            return Err(AttachError::State(Ss::InTransientState));
+        }
+        let wanted = State {
+            disk: DiskState::Attaching,
+            ..self.state
+        };
+        self.change(wanted, Kind::Soft, link, now_ms)
+            .map_err(AttachError::State)?;
+        Ok(())
+    }
+
+    /// Gives up an attach.
+    pub fn abort_attach(&mut self, link: &mut dyn Link, now_ms: u64) {
+        if self.state.disk == DiskState::Attaching {
+            self.hard(link, now_ms, |state| state.disk = DiskState::Diskless);
+        }
+    }
+
+    /// The disk was read and its bitmap loaded: it becomes part of the volume. When it is refused
+    /// it stays where it is, and the state is Diskless; with [`Ss::InTransientState`] it stays
+    /// Attaching, and the host tries again after [`Todo::WAKE`].
+    pub fn attach(
+        &mut self,
+        offered: &mut Option<Disk<M>>,
+        link: &mut dyn Link,
+        now_ms: u64,
+    ) -> Result<(), AttachError> {
+        let Some(disk) = offered.as_mut() else {
+            return Err(AttachError::State(Ss::IsDiskless));
+        };
+        if self.state.disk != DiskState::Attaching {
+            return Err(AttachError::State(Ss::IsDiskless));
+        }
+        // The peer was told that there is no disk: it has to hear of this one when the handshake is
+        // over.
+        if self.state.conn == Conn::WfReportParams {
+            return Err(AttachError::State(Ss::InTransientState));
+        }
+        let current = disk.uuids().current;
+        if attach_refused(self.state, self.exposed_uuid, current) {
+            self.abort_attach(link, now_ms);
+            return Err(AttachError::OtherData);
+        }
+        let size = self.size_with(disk);
+        let in_use = self.capacity_sectors > 0 && self.state.conn >= Conn::Connected;
+        if size < self.capacity_sectors && in_use {
+            self.abort_attach(link, now_ms);
+            return Err(AttachError::WouldShrink);
+        }
+        let flags = disk.flags();
+        let peer_flags = disk.peer_flags();
+        let md = MdState {
+            consistent: flags.contains(MdFlags::CONSISTENT),
+            primary: flags.contains(MdFlags::PRIMARY_IND),
+            connected: peer_flags.contains(PeerFlags::CONNECTED),
+            was_up_to_date: flags.contains(MdFlags::WAS_UP_TO_DATE),
+            peer_outdated: peer_flags.contains(PeerFlags::OUTDATED),
+            crashed_primary: flags.contains(MdFlags::CRASHED_PRIMARY),
+        };
+        let facts = AttachFacts {
+            full_sync: peer_flags.contains(PeerFlags::FULL_SYNC),
+            al_disabled: flags.contains(MdFlags::AL_DISABLED),
+            data_unchanged: crate::uuid::generation::same(self.exposed_uuid, current),
+        };
+        let found = attach(self.state, md, facts, &self.context);
+        disk.crashed_primary = found.crashed_primary;
+        self.degraded = found.degraded;
+        self.context.negotiating = found.negotiating;
+        if found.negotiating.is_some() {
+            self.peer.uuids = None;
+        }
+        self.disk = offered.take();
+        self.io_error_pending = false;
+        self.force_detach = false;
+        self.detaching = false;
+        self.set_capacity(size);
+        if found.set_all_bits {
+            self.start_bulk(true, super::md::Then::Nothing);
+        }
+        if found.negotiating.is_none() {
+            self.exposed_uuid = current;
+        }
+        self.hard(link, now_ms, |state| {
+            state.disk = found.disk;
+            state.pdsk = found.pdsk;
+        });
+        if let Some(disk) = self.disk.as_mut() {
+            // The magic on the disk says "in use" from here on.
+            disk.touch();
+        }
+        self.todo(Todo::METADATA.with(Todo::NOTIFY).with(Todo::CAPACITY));
+        Ok(())
+    }
+
+    /// The size that the volume will have with `disk`; the host calls [`Disk::resize`] with it
+    /// before [`Volume::attach`], unlocked, since a large bitmap takes its time.
+    pub fn size_with(&self, disk: &Disk<M>) -> u64 {
+        agreed_size(
+            Bounds {
+                peer_max: self.peer.size_sectors,
+                own_max: disk.facts.layout.usable_sectors,
+                last_agreed: disk.superblock().effective_sectors,
+                user: disk.facts.options.size_sectors,
+            },
+            self.state.conn,
+            false,
+        )
+    }
+
+    /// Takes a new size of the volume; the bitmap has room for the largest possible.
+    pub(super) fn set_capacity(&mut self, sectors: u64) {
+        if let Some(disk) = self.disk.as_mut() {
+            let _ = disk.resize(sectors);
+        }
+        if self.capacity_sectors != sectors {
+            self.capacity_sectors = sectors;
+            self.todo(Todo::CAPACITY.with(Todo::METADATA));
+        }
+    }
+
+    /// The administrator detaches hard, or the disk failed beyond use.
+    pub fn fail_disk(&mut self, link: &mut dyn Link, now_ms: u64) {
+        if self.state.disk > DiskState::Failed {
+            self.hard(link, now_ms, |state| state.disk = DiskState::Failed);
+        }
+    }
+
+    /// What `local_done` left for task context: on-io-error, and the end of a detach.
+    pub fn tend_disk(&mut self, link: &mut dyn Link, now_ms: u64) {
+        if core::mem::take(&mut self.io_error_pending) && self.disk.is_some() {
+            let detach = self.force_detach
+                || self
+                    .disk
+                    .as_ref()
+                    .is_some_and(|disk| disk.facts.options.detach_on_io_error);
+            if detach {
+                self.fail_disk(link, now_ms);
+            } else if self.state.disk > DiskState::Inconsistent {
+                self.hard(link, now_ms, |state| state.disk = DiskState::Inconsistent);
+            }
+        }
+        if core::mem::take(&mut self.md_flags_due) {
+            self.update_md_flags();
+        }
+        if self.exchange.start_due {
+            self.queue_bitmap(link);
+        }
+        if core::mem::take(&mut self.al_retry) {
+            self.retry_al_full();
+        }
+        if self.disk.as_ref().is_some_and(|disk| disk.failed) {
+            self.give_up_al_waits();
+        }
+        self.release_uuid_hold(link);
+        self.release_refused(link);
+        if self.detaching && self.drained() && self.metadata_rests() {
+            self.detaching = false;
+            self.give_up_al_waits();
+            if self.state.disk == DiskState::Failed {
+                self.hard(link, now_ms, |state| state.disk = DiskState::Diskless);
+            }
+        }
+    }
+
+    /// Whether everything that the metadata has to remember of a disk that goes is written, or
+    /// never will be. Begins to write what is not.
+    fn metadata_rests(&mut self) -> bool {
+        let Some(disk) = self.disk.as_mut() else {
+            return true;
+        };
+        if disk.al_phase != super::md::AlPhase::Idle {
+            return false;
+        }
+        if disk.failed {
+            return true;
+        }
+        if disk.writeout.is_none() && disk.bitmap.next_page_to_write(0, false).is_some() {
+            disk.writeout = Some(0);
+            self.todo(Todo::METADATA);
+            return false;
+        }
+        if disk.writeout.is_some() || disk.durable_version != disk.version {
+            return false;
+        }
+        // One superblock more: its preflush makes durable what was written before and may be
+        // acknowledged by a barrier when the disk is not here any more.
+        if !core::mem::replace(&mut disk.sealed, true) {
+            disk.touch();
+            self.todo(Todo::METADATA);
+            return false;
+        }
+        true
+    }
+
+    /// The sockets are connected and the dialect agreed on: packets of this volume may flow.
+    pub fn connected(
+        &mut self,
+        dialect: Dialect,
+        protocol: ReplicationProtocol,
+        resolve_conflicts: bool,
+    ) {
+        self.peer.dialect = dialect;
+        self.peer.protocol = protocol;
+        self.peer.resolve_conflicts = resolve_conflicts;
+        self.peer.linked = true;
+        self.peer.uuids = None;
+        self.peer.finish_source_ping = None;
+        self.peer.target_finished = false;
+        self.peer.was_source = false;
+        self.peer.start_source_ping = None;
+        self.peer.stale_replies = 0;
+        self.peer.size_sectors = 0;
+        self.peer.consider_resync = false;
+        self.context.apv = dialect.version();
+        self.forget_exchange();
+    }
+
+    /// The protocol changed at run time.
+    pub fn set_protocol(&mut self, protocol: ReplicationProtocol) {
+        self.peer.protocol = protocol;
+    }
+
+    /// Options of the disk that can change while it is attached.
+    pub fn set_disk_options(&mut self, options: super::DiskOptions) {
+        if let Some(disk) = self.disk.as_mut() {
+            disk.facts.options = options;
+            disk.al.set_updates(options.al_updates);
+        }
+    }
+
+    /// Operations that the disk has not answered.
+    pub fn on_disk(&self) -> u32 {
+        self.counters.lower_pending
+    }
+
+    /// Options of connection and peer device.
+    pub fn set_peer_options(&mut self, options: super::PeerOptions) {
+        self.peer.options = options;
+        self.context.verify_alg = !options.verify_alg.is_empty();
+    }
+
+    /// One-shot wishes of the next handshake.
+    pub fn set_one_shot(&mut self, discard_my_data: bool, dry_run: bool) {
+        self.peer.discard_my_data = discard_my_data;
+        self.peer.dry_run = dry_run;
+    }
+
+    /// First half of losing the connection: its failure is a fact, nothing is sent any more, but
+    /// what the peer sent is still on its way to the disk. The sender has stopped.
+    pub fn disconnecting(&mut self, failure: Conn, link: &mut dyn Link, now_ms: u64) {
+        self.peer.linked = false;
+        if self.state.conn > Conn::WfConnection {
+            // The target may have finished if everything dirty was sent, acknowledged or not.
+            let dirty = self.disk.as_ref().map_or(0, |disk| disk.out_of_sync_bits());
+            let unacked = self
+                .resync
+                .unacked_sectors
+                .div_ceil(crate::meta::SECTORS_PER_BIT);
+            // It cannot have without its UUID.
+            let told = self.pending_sync_uuid.is_none();
+            let wanted = crate::state::resync::lost(self.state, failure, told && dirty <= unacked);
+            let _ = self.change(wanted, Kind::Hard, link, now_ms);
+        }
+        for op in 0..self.ops.capacity() {
+            let at = self.ops.at_mut(op);
+            if !matches!(at.kind, OpKind::AppRead | OpKind::AppWrite | OpKind::Free) {
+                at.set(flag::ORPHAN);
+            }
+            // It waits for an application's write, which waits for the peer: nobody needs it.
+            if at.kind == OpKind::RsRead && at.any(flag::WAIT_RANGE) {
+                at.clear(flag::WAIT_RANGE);
+                self.release(op);
+            }
+        }
+        self.cancel_resync_requests();
+        self.cancel_verify();
+        self.drop_untracked(link);
+    }
+
+    /// Second half: operations of the peer are done, the send queue is drained. Settles what was
+    /// outstanding, at once or when the new data generation is durable.
+    pub fn disconnected(&mut self, link: &mut dyn Link, now_ms: u64) {
+        debug_assert!(!self.peer.linked);
+        self.resync = Default::default();
+        self.forget_exchange();
+        self.peer.uuids = None;
+        self.peer.finish_source_ping = None;
+        self.peer.target_finished = false;
+        self.peer.was_source = false;
+        self.peer.start_source_ping = None;
+        self.peer.stale_replies = 0;
+        self.pending_state = None;
+        self.pending_sync_uuid = None;
+        self.held_packets = Default::default();
+        self.bitmap_hold = false;
+        self.context.state_sent = false;
+        if let Some(was) = self.context.negotiating.take() {
+            // Without the peer the metadata is all there is to judge the disk by.
+            if self.state.disk == DiskState::Negotiating {
+                let disk = if was.data_unchanged {
+                    was.disk
+                } else {
+                    DiskState::Diskless
+                };
+                self.hard(link, now_ms, |state| state.disk = disk);
+            }
+        }
+        if self.uuid_hold.is_some() {
+            self.clean_log = true;
+        } else if !self.state.suspended() {
+            self.clean_log_now(link);
+        }
+        self.write_bitmap();
+        self.unpark();
+        self.todo(Todo::METADATA.with(Todo::WAKE).with(Todo::NOTIFY));
+    }
+
+    /// Whether a new connection may begin: everything of the old one is settled.
+    pub fn ready_to_connect(&self) -> bool {
+        !self.clean_log
+            && !self.peer_ops_in_flight()
+            && !self.bulk_running()
+            && self.state.disk != DiskState::Attaching
+    }
+
+    pub(super) fn want_helper(&mut self, helper: Helper) {
+        self.helper = Some(helper);
+        self.todo(Todo::HELPER);
+    }
+
+    /// The helper program that should run.
+    pub fn take_helper(&mut self) -> Option<Helper> {
+        self.helper.take()
+    }
+
+    /// Holds application I/O back, or lets it go on. Host, for detach and resize.
+    pub fn freeze(&mut self, frozen: bool) {
+        self.frozen = frozen;
+        if !frozen {
+            self.unpark();
+        }
+    }
+
+    /// Whether this node was Primary without its peer when it went down.
+    pub fn degraded(&self) -> bool {
+        self.degraded
+    }
+
+    /// Role of this node.
+    pub fn is_primary(&self) -> bool {
+        self.state.role == Role::Primary
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Answers of the local disk.
+
+use super::{Todo, Volume};
+use crate::engine::{
+    link::Link,
+    mem::Mem,
+    op::{flag, Kind, OpId},
+};
+
+impl<M: Mem> Volume<M> {
+    /// The disk finished `op`. Any context, including hard interrupt: what takes longer is left
+    /// to [`Volume::run_ready`].
+    pub fn local_done(&mut self, op: OpId, ok: bool, link: &mut dyn Link) {
+        let at = self.ops.at_mut(op);
+        if !at.any(flag::LOCAL_PENDING) {
+            debug_assert!(false, "completion of what was not submitted");
+            return;
+        }
+        at.clear(flag::LOCAL_PENDING);
+        at.set(flag::LOCAL_COMPLETED | if ok { flag::LOCAL_OK } else { 0 });
+        let at = *at;
+        self.counters.lower_pending = self.counters.lower_pending.saturating_sub(1);
+        let sectors = u64::from(at.len_sectors);
+        match at.kind {
+            Kind::AppRead | Kind::PeerRead | Kind::RsRead | Kind::OvOwn | Kind::OvPeer => {
+                self.counters.read_sectors = self.counters.read_sectors.saturating_add(sectors);
+            }
+            Kind::AppWrite | Kind::PeerWrite | Kind::RsTarget => {
+                self.counters.written_sectors =
+                    self.counters.written_sectors.saturating_add(sectors);
+            }
+            Kind::Free => {}
+        }
+        if !ok {
+            self.disk_failed_on(op, link);
+        }
+        match at.kind {
+            Kind::AppRead | Kind::AppWrite => self.settle(op, link),
+            Kind::PeerWrite => self.peer_write_done(op, ok, link),
+            Kind::PeerRead => self.peer_read_done(op, ok, link),
+            Kind::RsRead => self.rs_read_done(op, ok, link),
+            Kind::RsTarget => self.rs_write_done(op, ok, link),
+            Kind::OvOwn => self.verify_read_done(op),
+            Kind::OvPeer => self.verify_served(op, link),
+            Kind::Free => {}
+        }
+        if self.drained() {
+            let tend = if self.detaching {
+                Todo::READY
+            } else {
+                Todo::NONE
+            };
+            self.todo(Todo::WAKE.with(tend));
+        }
+    }
+
+    /// Whether the disk owes no answer.
+    pub fn drained(&self) -> bool {
+        self.counters.lower_pending == 0
+    }
+
+    /// A block failed: marks it and follows on-io-error (replication-semantics section 9).
+    fn disk_failed_on(&mut self, op: OpId, _link: &mut dyn Link) {
+        let at = *self.ops.at(op);
+        // A disk that refuses a discard is not broken.
+        if !matches!(
+            at.action,
+            crate::engine::op::Action::Data | crate::engine::op::Action::Flush
+        ) {
+            return;
+        }
+        if at.len_sectors > 0 {
+            self.set_out_of_sync(at.sector, at.len_sectors);
+        }
+        self.own_disk_lacks_write(op);
+        self.io_error_pending = true;
+        self.todo(Todo::READY);
+    }
+}

@@ -1,0 +1,599 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! One volume: a block device, its local disk and its copy at the peer.
+//!
+//! Inputs are methods; they change state and leave effects behind. The host carries them out
+//! after it dropped the volume's lock: [`Volume::next_effect`] gives what concerns single
+//! operations, [`Volume::take_todo`] what concerns the volume. Only [`Volume::local_done`] may be
+//! called in hard interrupt context.
+
+mod admin;
+mod app;
+mod bitmap_exchange;
+mod completion;
+mod congestion;
+mod disk;
+mod handshake;
+mod incoming;
+mod lifecycle;
+mod local;
+mod md;
+mod outgoing;
+mod peer_io;
+mod read_balancing;
+mod refused;
+mod resync_source;
+mod resync_target;
+#[cfg(test)]
+mod rig;
+mod state_change;
+mod status;
+mod verify;
+
+pub use crate::state::action::Helper;
+pub use admin::{Begin, Outcome};
+pub use app::{Admission, AppIo, ReadFrom};
+pub use disk::{Attach, AttachBuffers, Disk, DiskOptions};
+pub use handshake::Refusal;
+pub use incoming::{write_of, End};
+pub use lifecycle::AttachError;
+pub use md::{MdIo, MdResult};
+pub use peer_io::{PeerReadKind, PeerWrite, PeerWriteFate};
+pub use resync_target::ReplyFate;
+pub use state_change::Context;
+pub use status::{Counters, Progress, Snapshot};
+pub use verify::{DigestFate, Finding, Range, VerifyProgress};
+
+use super::{
+    mem::Mem,
+    op::{flag, Action, BioFlags, Kind, List, Op, OpId, Slab, Via},
+    ranges::{Bucket, Ranges},
+};
+use crate::{
+    state::State,
+    uuid::PeerUuids,
+    wire::{alg_name::AlgName, dialect::Dialect},
+};
+use bitmap_exchange::Exchange;
+use resync_target::Resync;
+
+/// How an application's operation ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IoResult {
+    /// As asked.
+    Done,
+    /// It failed.
+    Error,
+    /// The operation is not supported by the disk.
+    Unsupported,
+}
+
+/// Something to be done for one operation. The host does it without the volume's lock; what
+/// belongs to `op` in its table is taken out under the lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Submit the application's bio to the disk; ends in [`Volume::local_done`].
+    SubmitApp {
+        /// The operation.
+        op: OpId,
+    },
+    /// Write, discard or zero for the peer; ends in [`Volume::local_done`].
+    SubmitWrite {
+        /// The operation, whose payload (for [`Action::Data`]) the host has.
+        op: OpId,
+        /// What to do.
+        action: Action,
+        /// First sector.
+        sector: u64,
+        /// Length.
+        len_sectors: u32,
+        /// FUA, preflush, sync.
+        bio: BioFlags,
+    },
+    /// Read into the operation's payload; ends in [`Volume::local_done`].
+    SubmitRead {
+        /// The operation.
+        op: OpId,
+        /// First sector.
+        sector: u64,
+        /// Length.
+        len_sectors: u32,
+    },
+    /// End the application's bio.
+    Complete {
+        /// The operation; its slot may already serve another.
+        op: OpId,
+        /// How it ended.
+        result: IoResult,
+    },
+    /// Drop what belongs to the operation.
+    Release {
+        /// The operation.
+        op: OpId,
+    },
+}
+
+/// Work for the host's threads, as a set. Each bit may be set by any input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Todo(u32);
+
+impl Todo {
+    /// Nothing.
+    pub const NONE: Todo = Todo(0);
+    /// Call [`Volume::run_ready`].
+    pub const READY: Todo = Todo(1);
+    /// Metadata thread: call [`Volume::md_poll`].
+    pub const METADATA: Todo = Todo(1 << 1);
+    /// Application I/O that was told [`Admission::Later`] may be offered again.
+    pub const ADMIT: Todo = Todo(1 << 2);
+    /// The state changed: tell user space.
+    pub const NOTIFY: Todo = Todo(1 << 3);
+    /// Call [`Volume::resync_work`].
+    pub const RESYNC: Todo = Todo(1 << 4);
+    /// [`Volume::capacity_sectors`] changed.
+    pub const CAPACITY: Todo = Todo(1 << 5);
+    /// [`Volume::take_connection_request`] has something.
+    pub const CONNECTION: Todo = Todo(1 << 6);
+    /// Somebody who waits for a condition should look again.
+    pub const WAKE: Todo = Todo(1 << 7);
+    /// The disk is not used any more: call [`Volume::take_disk`] and give it back.
+    pub const DISK_GONE: Todo = Todo(1 << 8);
+    /// The role changed: adjust the block device's read-only flag.
+    pub const ROLE: Todo = Todo(1 << 9);
+    /// [`Volume::take_helper`] has something.
+    pub const HELPER: Todo = Todo(1 << 10);
+    /// [`Volume::next_compare`] has something.
+    pub const COMPARE: Todo = Todo(1 << 11);
+    /// [`Volume::take_finding`] has something.
+    pub const FINDING: Todo = Todo(1 << 12);
+
+    /// Both sets.
+    #[must_use]
+    pub const fn with(self, other: Todo) -> Todo {
+        Todo(self.0 | other.0)
+    }
+
+    /// This set less the other.
+    #[must_use]
+    pub const fn without(self, other: Todo) -> Todo {
+        Todo(self.0 & !other.0)
+    }
+
+    /// Whether all of `other` is in it.
+    pub const fn has(self, other: Todo) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether it is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// What a volume wants of its connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConnectionRequest {
+    /// End it with this state (ProtocolError and the like reconnect, Disconnecting does not).
+    End(crate::state::Conn),
+}
+
+/// The peer's view of this volume and what was agreed with it.
+pub(crate) struct PeerDevice {
+    /// The peer's generation UUIDs, while connected.
+    pub(crate) uuids: Option<PeerUuids>,
+    /// Own dirty bits at the last P_UUIDS sent.
+    pub(crate) comm_bm_set: u64,
+    /// What the peer says it can hold, sectors.
+    pub(crate) size_sectors: u64,
+    /// Largest bio the peer takes, bytes.
+    pub(crate) max_bio_bytes: u32,
+    /// This node accepted the meta connection.
+    pub(crate) resolve_conflicts: bool,
+    /// connect --discard-my-data, until a handshake used it.
+    pub(crate) discard_my_data: bool,
+    /// connect --tentative.
+    pub(crate) dry_run: bool,
+    /// Both disks were Inconsistent and the peer became Primary.
+    pub(crate) consider_resync: bool,
+    /// Agreed dialect, while connected.
+    pub(crate) dialect: Dialect,
+    /// Replication protocol of the connection.
+    pub(crate) protocol: crate::wire::handshake::ReplicationProtocol,
+    /// Peer device options.
+    pub(crate) options: PeerOptions,
+    /// Between the handshake's first packet and the end of the connection.
+    pub(crate) linked: bool,
+    /// The peer finished a resync in which we are the source: finish when this ping is answered.
+    pub(crate) finish_source_ping: Option<u32>,
+    /// It finished, but bits are left here: writes whose end is still to come clear them.
+    pub(crate) target_finished: bool,
+    /// This connection had a resync from here; its acknowledgements may still be on their way.
+    pub(crate) was_source: bool,
+    /// The next resync from here begins when this ping is answered.
+    pub(crate) start_source_ping: Option<u32>,
+    /// Answers to own requests that nobody waits for any more.
+    pub(crate) stale_replies: u32,
+    /// Sectors sent and received as data.
+    pub(crate) sent_sectors: u64,
+    pub(crate) received_sectors: u64,
+}
+
+/// Options of the connection and the peer device that a volume uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerOptions {
+    /// After-split-brain policies without, with one and with two Primaries.
+    pub after_sb: [crate::uuid::Policy; 3],
+    /// rr-conflict.
+    pub rr_conflict: crate::uuid::Policy,
+    /// always-asbp.
+    pub always_asbp: bool,
+    /// use-rle.
+    pub use_rle: bool,
+    /// max-buffers, pages of 4 KiB.
+    pub max_buffers_pages: u32,
+    /// resync-rate, KiB/s.
+    pub resync_rate_kib: u32,
+    /// c-plan-ahead, 0.1 s.
+    pub c_plan_ahead_ds: u32,
+    /// c-delay-target, 0.1 s.
+    pub c_delay_target_ds: u32,
+    /// c-fill-target, sectors.
+    pub c_fill_target_sectors: u32,
+    /// c-max-rate, KiB/s.
+    pub c_max_rate_kib: u32,
+    /// c-min-rate, KiB/s.
+    pub c_min_rate_kib: u32,
+    /// verify-alg.
+    pub verify_alg: AlgName,
+    /// on-congestion.
+    pub on_congestion: crate::config::OnCongestion,
+    /// congestion-fill, sectors; 0 for no limit.
+    pub cong_fill_sectors: u32,
+    /// congestion-extents.
+    pub cong_extents: u32,
+}
+
+impl Default for PeerOptions {
+    fn default() -> Self {
+        PeerOptions {
+            after_sb: [crate::uuid::Policy::Disconnect; 3],
+            rr_conflict: crate::uuid::Policy::Disconnect,
+            always_asbp: false,
+            use_rle: true,
+            max_buffers_pages: 2048,
+            resync_rate_kib: 250,
+            c_plan_ahead_ds: 20,
+            c_delay_target_ds: 10,
+            c_fill_target_sectors: 100,
+            c_max_rate_kib: 102_400,
+            c_min_rate_kib: 250,
+            verify_alg: AlgName::EMPTY,
+            on_congestion: crate::config::OnCongestion::Block,
+            cong_fill_sectors: 0,
+            cong_extents: 1237,
+        }
+    }
+}
+
+/// One volume of a resource.
+pub struct Volume<M: Mem> {
+    pub(crate) number: u16,
+    pub(crate) state: State,
+    /// Facts about the surroundings that state rules use.
+    pub(crate) context: Context,
+    pub(crate) ops: Slab<M>,
+    pub(crate) ranges: Ranges<M>,
+    pub(crate) disk: Option<Disk<M>>,
+    pub(crate) peer: PeerDevice,
+    pub(crate) resync: Resync,
+    verify: verify::Verify,
+    pub(crate) exchange: Exchange,
+    congestion: congestion::Congestion,
+    /// Application operations and resync requests that the peer owes an answer.
+    awaited_answers: u32,
+    /// read-balancing round-robin: the peer had the last turn.
+    peer_turn: bool,
+    pub(crate) admin: admin::Admin,
+    pub(crate) helper: Option<lifecycle::Helper>,
+    pub(crate) connection_request: Option<ConnectionRequest>,
+    pub(crate) capacity_sectors: u64,
+    /// UUID of the data that applications saw last (replication-semantics section 1).
+    pub(crate) exposed_uuid: u64,
+    pub(crate) counters: Counters,
+    todo: Todo,
+
+    /// Bitmaps in the send queue, and how many of them belong to an exchange that is over.
+    bitmaps_queued: u32,
+    bitmaps_stale: u32,
+    /// Application operations in use, and how many may be.
+    app_used: u32,
+    app_limit: u32,
+    /// Application writes launched and not yet destroyed.
+    launched_writes: u32,
+    /// Application operations that the upper layer waits for.
+    upper_pending: u32,
+    /// New application I/O waits: the bitmap is about to be sent.
+    bitmap_hold: bool,
+    /// Application I/O waits until this version of the superblock is durable.
+    uuid_hold: Option<u64>,
+    /// The transfer log is to be cleaned when `uuid_hold` is over.
+    clean_log: bool,
+    /// The peer is about to name the generation that a Primary without disk writes to; it is
+    /// waited for until then.
+    awaits_generation: Option<u64>,
+    /// The connection broke before it did: nothing was written since.
+    missed_generation: bool,
+    /// A write that completed was at the peer alone and may be lost there: the next flush fails.
+    flush_fails: bool,
+    /// Writes that wait for the metadata to tell which disk did not take them.
+    refused: u32,
+    /// The administrator quiesces the device.
+    pub(crate) frozen: bool,
+    /// A block failed: follow on-io-error in task context.
+    io_error_pending: bool,
+    /// The flags of the superblock are to be looked at again.
+    md_flags_due: bool,
+    /// The disk cannot be used any more, whatever on-io-error says.
+    force_detach: bool,
+    /// The disk is Failed and becomes Diskless when nothing uses it.
+    detaching: bool,
+    /// A new data generation begins when I/O is resumed.
+    new_uuid_deferred: bool,
+    /// Another volume of the connection has not finished its handshake.
+    pub(crate) others_in_handshake: bool,
+    /// This node went down as a Primary without its peer.
+    degraded: bool,
+    /// P_SYNC_UUID to send when the superblock is durable.
+    pending_sync_uuid: Option<u64>,
+    held_packets: handshake::HeldPackets,
+    pending_state: Option<handshake::Pending>,
+    last_handshake: Option<crate::uuid::Handshake>,
+    entropy: u64,
+
+    submit: List,
+    complete: List,
+    released: List,
+    ready: List,
+    parked: List,
+    al_wait: List,
+    al_full: List,
+    /// Those in `al_full` may try again.
+    al_retry: bool,
+    log: List,
+}
+
+impl<M: Mem> Volume<M> {
+    /// A volume without disk and connection.
+    ///
+    /// `ops` has room for the application's operations (`app_limit`) and for those of a peer;
+    /// `buckets` should be [`super::ranges::BUCKETS`] long.
+    pub fn new(number: u16, ops: M::Buf<Op>, buckets: M::Buf<Bucket>, app_limit: u32) -> Self {
+        Volume {
+            number,
+            state: State::UNCONFIGURED,
+            context: Context::DEFAULT,
+            ops: Slab::new(ops),
+            ranges: Ranges::new(buckets),
+            disk: None,
+            peer: PeerDevice {
+                uuids: None,
+                comm_bm_set: 0,
+                size_sectors: 0,
+                max_bio_bytes: lifecycle::MAX_BIO_BYTES,
+                resolve_conflicts: false,
+                discard_my_data: false,
+                dry_run: false,
+                consider_resync: false,
+                dialect: Dialect::INITIAL,
+                protocol: crate::wire::handshake::ReplicationProtocol::C,
+                options: PeerOptions::default(),
+                linked: false,
+                finish_source_ping: None,
+                target_finished: false,
+                was_source: false,
+                start_source_ping: None,
+                stale_replies: 0,
+                sent_sectors: 0,
+                received_sectors: 0,
+            },
+            resync: Resync::default(),
+            verify: verify::Verify::default(),
+            exchange: Exchange::default(),
+            congestion: congestion::Congestion::default(),
+            awaited_answers: 0,
+            peer_turn: false,
+            admin: admin::Admin::default(),
+            helper: None,
+            connection_request: None,
+            capacity_sectors: 0,
+            exposed_uuid: 0,
+            counters: Counters::default(),
+            todo: Todo::NONE,
+            bitmaps_queued: 0,
+            bitmaps_stale: 0,
+            app_used: 0,
+            app_limit,
+            launched_writes: 0,
+            upper_pending: 0,
+            bitmap_hold: false,
+            uuid_hold: None,
+            clean_log: false,
+            awaits_generation: None,
+            flush_fails: false,
+            missed_generation: false,
+            refused: 0,
+            frozen: false,
+            io_error_pending: false,
+            md_flags_due: false,
+            force_detach: false,
+            detaching: false,
+            new_uuid_deferred: false,
+            others_in_handshake: false,
+            degraded: false,
+            pending_sync_uuid: None,
+            held_packets: handshake::HeldPackets::default(),
+            pending_state: None,
+            last_handshake: None,
+            entropy: 0,
+            submit: List::new(Via::Work),
+            complete: List::new(Via::Work),
+            released: List::new(Via::Work),
+            ready: List::new(Via::Work),
+            parked: List::new(Via::Work),
+            al_wait: List::new(Via::Work),
+            al_full: List::new(Via::Work),
+            al_retry: false,
+            log: List::new(Via::Log),
+        }
+    }
+
+    /// Number of the volume in its resource.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// The state, as protocol 101 sees it.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Size of the block device, sectors.
+    pub fn capacity_sectors(&self) -> u64 {
+        self.capacity_sectors
+    }
+
+    /// The slot that the next operation will take; the host may put its payload there before.
+    pub fn next_op(&self) -> OpId {
+        self.ops.next()
+    }
+
+    /// Slots for operations.
+    pub fn ops_capacity(&self) -> u32 {
+        self.ops.capacity()
+    }
+
+    /// Takes a larger slab for operations; gives back what is to be freed.
+    pub fn grow_ops(&mut self, ops: M::Buf<Op>) -> M::Buf<Op> {
+        let (Ok(old) | Err(old)) = self.ops.grow(ops);
+        old
+    }
+
+    /// Facts of operation `op`.
+    pub fn op(&self, op: OpId) -> &Op {
+        self.ops.at(op)
+    }
+
+    /// Handle of operation `op` on the wire.
+    pub fn handle(&self, op: OpId) -> u64 {
+        self.ops.handle(op)
+    }
+
+    /// Takes the set of things to do.
+    pub fn take_todo(&mut self) -> Todo {
+        core::mem::take(&mut self.todo)
+    }
+
+    pub(crate) fn todo(&mut self, work: Todo) {
+        self.todo = self.todo.with(work);
+    }
+
+    /// Whether single operations wait to be carried out or ended.
+    pub fn has_effects(&self) -> bool {
+        !self.complete.is_empty() || !self.submit.is_empty() || !self.released.is_empty()
+    }
+
+    /// The next completion, and with `may_submit` (task context) also what is to be submitted or
+    /// dropped. What belongs to a released operation is taken out of the host's table under the
+    /// same lock: the slot may serve another one afterwards.
+    pub fn next_effect(&mut self, may_submit: bool) -> Option<Effect> {
+        if let Some(op) = self.ops.pop_front(&mut self.complete) {
+            return Some(self.deliver(op));
+        }
+        if !may_submit {
+            return None;
+        }
+        if let Some(op) = self.ops.pop_front(&mut self.released) {
+            self.ops.free(op);
+            self.todo(Todo::WAKE);
+            return Some(Effect::Release { op });
+        }
+        let op = self.ops.pop_front(&mut self.submit)?;
+        let at = self.ops.at(op);
+        let (sector, len_sectors) = (at.sector, at.len_sectors);
+        Some(match at.kind {
+            Kind::AppRead | Kind::AppWrite => Effect::SubmitApp { op },
+            Kind::PeerRead | Kind::RsRead | Kind::OvOwn | Kind::OvPeer => Effect::SubmitRead {
+                op,
+                sector,
+                len_sectors,
+            },
+            Kind::PeerWrite | Kind::RsTarget => Effect::SubmitWrite {
+                op,
+                action: at.action,
+                sector,
+                len_sectors,
+                bio: at.bio,
+            },
+            Kind::Free => Effect::Release { op },
+        })
+    }
+
+    /// Runs what waited for another operation. Task context.
+    pub fn run_ready(&mut self, link: &mut dyn super::link::Link, now_ms: u64) {
+        while let Some(op) = self.ops.pop_front(&mut self.ready) {
+            self.launch(op, link, now_ms);
+        }
+    }
+
+    /// Puts `op` on the list of what may run.
+    fn make_ready(&mut self, op: OpId) {
+        self.ops
+            .at_mut(op)
+            .clear(flag::WAIT_RANGE | flag::WAIT_AL | flag::PARKED);
+        self.ops.push_back(&mut self.ready, op);
+        self.todo(Todo::READY);
+    }
+
+    /// Takes `op` out of the range index and lets those run that waited for it.
+    pub(crate) fn leave_ranges(&mut self, op: OpId) {
+        let at = self.ops.at(op);
+        if !at.any(flag::INDEXED) {
+            return;
+        }
+        let (sector, end) = (at.sector, at.end());
+        self.ranges.remove(&mut self.ops, op);
+        self.wake_waiters(sector, end);
+    }
+
+    pub(crate) fn wake_waiters(&mut self, sector: u64, end: u64) {
+        while let Some(waiter) = self.ranges.first_waiter(&self.ops, sector, end) {
+            self.make_ready(waiter);
+        }
+    }
+
+    /// Enters `op` into the range index; launches it, or leaves it waiting.
+    pub(crate) fn enter_ranges(&mut self, op: OpId, link: &mut dyn super::link::Link, now_ms: u64) {
+        if self.ranges.insert(&mut self.ops, op) {
+            self.launch(op, link, now_ms);
+        } else {
+            self.ops.at_mut(op).set(flag::WAIT_RANGE);
+        }
+    }
+
+    /// Starts `op`, which nothing holds back.
+    fn launch(&mut self, op: OpId, link: &mut dyn super::link::Link, now_ms: u64) {
+        match self.ops.at(op).kind {
+            Kind::AppRead | Kind::AppWrite => self.launch_app(op, link, now_ms),
+            Kind::PeerWrite => self.launch_peer_write(op, link),
+            Kind::PeerRead | Kind::RsRead | Kind::OvPeer => self.launch_read(op, link),
+            Kind::OvOwn => self.launch_verify(op, link),
+            Kind::RsTarget => self.launch_rs_write(op, link),
+            Kind::Free => {}
+        }
+    }
+
+    pub(crate) fn queue_submit(&mut self, op: OpId) {
+        self.ops.at_mut(op).set(flag::LOCAL_PENDING);
+        self.counters.lower_pending = self.counters.lower_pending.saturating_add(1);
+        self.ops.push_back(&mut self.submit, op);
+    }
+}

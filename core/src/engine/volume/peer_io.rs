@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Writes that the peer mirrors to us and reads that it asks for.
+//!
+//! replication-semantics sections 6.4 and 6.6, wire-protocol sections 6.2, 6.5 and 6.7. A write is
+//! acknowledged when it is on the disk as the protocol demands, counts in the receive epoch from
+//! its arrival to its acknowledgement, and never runs beside an overlapping one.
+
+use super::{Todo, Volume};
+use crate::{
+    activity_log::Begin,
+    engine::{
+        link::Link,
+        mem::Mem,
+        op::{flag, Action, BioFlags, Kind, List, OpId, Via},
+        reply_queue::ReplyItem,
+        send_queue::SendItem,
+    },
+    state::{Conn, Disk as DiskState},
+    wire::{
+        block::{BlockAck, BlockId},
+        command::Command,
+        handshake::ReplicationProtocol,
+    },
+};
+
+/// A write of the peer, as received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerWrite {
+    /// What it does.
+    pub action: Action,
+    /// First sector.
+    pub sector: u64,
+    /// Length.
+    pub len_sectors: u32,
+    /// Handle of the peer.
+    pub block_id: BlockId,
+    /// FUA, preflush, sync.
+    pub bio: BioFlags,
+    /// DP_SEND_RECEIVE_ACK.
+    pub want_recv_ack: bool,
+    /// DP_SEND_WRITE_ACK.
+    pub want_write_ack: bool,
+    /// DP_MAY_SET_IN_SYNC.
+    pub may_set_in_sync: bool,
+}
+
+/// What became of a write of the peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PeerWriteFate {
+    /// It is operation `0`: its payload goes into the host's table.
+    Accepted(OpId),
+    /// There is no disk: drop the payload. The answer is on its way.
+    Dropped,
+    /// All slots are in use: grow the slab, or end the connection.
+    NoSlot,
+    /// It lies outside the device: end the connection.
+    OutOfRange,
+}
+
+/// What the peer wants to read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PeerReadKind {
+    /// P_DATA_REQUEST.
+    Data,
+    /// P_RS_DATA_REQUEST.
+    Resync,
+    /// P_RS_THIN_REQ.
+    ThinResync,
+    /// P_OV_REQUEST.
+    Verify,
+}
+
+impl<M: Mem> Volume<M> {
+    /// A mirrored write arrived, payload and all. Receiver.
+    pub fn peer_write(
+        &mut self,
+        write: PeerWrite,
+        link: &mut dyn Link,
+        now_ms: u64,
+    ) -> PeerWriteFate {
+        let end = write.sector.saturating_add(u64::from(write.len_sectors));
+        if end > self.capacity_sectors {
+            return PeerWriteFate::OutOfRange;
+        }
+        let ack = BlockAck {
+            sector: write.sector,
+            block_id: write.block_id,
+            size: write.len_sectors.saturating_mul(512),
+            seq_num: 0,
+        };
+        if !self.has_disk() {
+            link.peer_write_drained();
+            self.acknowledge(Command::NegAck, ack, link);
+            return PeerWriteFate::Dropped;
+        }
+        let Some(op) = self.ops.alloc(Kind::PeerWrite) else {
+            return PeerWriteFate::NoSlot;
+        };
+        link.peer_write_received();
+        let want = |wanted: bool, flag: u64| if wanted { flag } else { 0 };
+        let at = self.ops.at_mut(op);
+        at.action = write.action;
+        at.sector = write.sector;
+        at.len_sectors = write.len_sectors;
+        at.bio = write.bio;
+        at.block_id = write.block_id.0;
+        at.start_ms = now_ms;
+        at.set(flag::IN_EPOCH);
+        at.set(want(write.want_recv_ack, flag::WANT_RECV_ACK));
+        at.set(want(write.want_write_ack, flag::WANT_WRITE_ACK));
+        at.set(want(write.may_set_in_sync, flag::MAY_SET_IN_SYNC));
+        self.peer.received_sectors = self
+            .peer
+            .received_sectors
+            .saturating_add(u64::from(write.len_sectors));
+        // The only copy is promised when the activity log has it.
+        if write.want_recv_ack && !self.is_only_copy() {
+            self.ops.at_mut(op).clear(flag::WANT_RECV_ACK);
+            self.acknowledge(Command::RecvAck, ack, link);
+        }
+        self.enter_ranges(op, link, now_ms);
+        PeerWriteFate::Accepted(op)
+    }
+
+    /// Whether the peer, who writes, has no disk.
+    fn is_only_copy(&self) -> bool {
+        self.state.pdsk < DiskState::Inconsistent
+    }
+
+    /// The peer has no disk of its own: this is the only copy, so it is tracked like a local
+    /// write. True if the write has to wait for the activity log; its place among overlapping
+    /// writes it has already.
+    fn waits_for_log(&mut self, op: OpId) -> bool {
+        let at = *self.ops.at(op);
+        let tracked = self.is_only_copy() && at.len_sectors > 0;
+        if !tracked || at.any(flag::IN_ACT_LOG) {
+            return false;
+        }
+        self.ops.at_mut(op).clear(flag::MAY_SET_IN_SYNC);
+        self.set_out_of_sync(at.sector, at.len_sectors);
+        if self.log_is_ignored() {
+            self.ops.at_mut(op).set(flag::WAIT_AL);
+            self.ops.push_back(&mut self.al_full, op);
+            self.todo(Todo::METADATA);
+            return true;
+        }
+        let begun = match &mut self.disk {
+            Some(disk) if !disk.failed => disk
+                .al
+                .begin(super::app::al_extents(at.sector, at.len_sectors)),
+            Some(_) | None => Begin::Suspended,
+        };
+        let at = self.ops.at_mut(op);
+        match begun {
+            Begin::Ready => at.set(flag::IN_ACT_LOG),
+            Begin::Wait { ticket } => {
+                at.set(flag::IN_ACT_LOG | flag::WAIT_AL);
+                at.ticket = ticket;
+                self.ops.push_back(&mut self.al_wait, op);
+                self.todo(Todo::METADATA);
+                return true;
+            }
+            Begin::Full => {
+                at.set(flag::WAIT_AL);
+                self.ops.push_back(&mut self.al_full, op);
+                self.todo(Todo::METADATA);
+                return true;
+            }
+            // Longer than the log can hold: the bits themselves are made durable soon.
+            Begin::TooLong => self.write_bitmap(),
+            Begin::Suspended | Begin::Failed => {}
+        }
+        false
+    }
+
+    /// Writes of the peer that found the activity log full try again, in their order.
+    pub(super) fn retry_al_full(&mut self) {
+        while let Some(op) = self.ops.pop_front(&mut self.al_full) {
+            self.make_ready(op);
+        }
+    }
+
+    /// The connection is lost. A write of a Primary without disk that still waits for the activity
+    /// log would not be found there after a crash, since the log counts no more: it is not carried
+    /// out, unless it was promised before the Primary lost its disk.
+    pub(super) fn drop_untracked(&mut self, link: &mut dyn Link) {
+        let mut waiting = core::mem::replace(&mut self.al_full, List::new(Via::Work));
+        while let Some(op) = self.ops.pop_front(&mut waiting) {
+            if self.ops.at(op).kind == Kind::PeerWrite && !self.is_promised(op) {
+                self.peer_write_done(op, false, link);
+            } else {
+                self.ops.push_back(&mut self.al_full, op);
+            }
+        }
+    }
+
+    /// Whether the peer may have told its application of a write that is not on the disk yet.
+    fn is_promised(&self, op: OpId) -> bool {
+        let owed = self.ops.at(op).any(flag::WANT_RECV_ACK);
+        self.peer.protocol == ReplicationProtocol::B && !owed
+    }
+
+    pub(super) fn launch_peer_write(&mut self, op: OpId, link: &mut dyn Link) {
+        if self.ops.at(op).any(flag::ORPHAN) && !self.is_promised(op) {
+            // It waited for another write while the connection was lost, see `drop_untracked`.
+            self.peer_write_done(op, false, link);
+            return;
+        }
+        if self.waits_for_log(op) {
+            return;
+        }
+        if self.ops.at(op).any(flag::WANT_RECV_ACK) {
+            self.ops.at_mut(op).clear(flag::WANT_RECV_ACK);
+            let ack = self.ack_of(op);
+            self.acknowledge(Command::RecvAck, ack, link);
+        }
+        self.ops.at_mut(op).set(flag::LAUNCHED);
+        if self.may_write_locally() {
+            self.queue_submit(op);
+        } else {
+            self.peer_write_done(op, false, link);
+        }
+    }
+
+    /// Queues a block acknowledgement, unless the volume is not connected any more.
+    pub(super) fn acknowledge(&self, command: Command, ack: BlockAck, link: &mut dyn Link) {
+        if self.peer.linked {
+            link.reply(ReplyItem::Block {
+                volume: self.number,
+                command,
+                ack,
+            });
+        }
+    }
+
+    pub(super) fn ack_of(&self, op: OpId) -> BlockAck {
+        let at = self.ops.at(op);
+        BlockAck {
+            sector: at.sector,
+            block_id: BlockId(at.block_id),
+            size: at.len_bytes(),
+            seq_num: 0,
+        }
+    }
+
+    /// A mirrored write is on the disk, or failed. Any context.
+    pub(super) fn peer_write_done(&mut self, op: OpId, ok: bool, link: &mut dyn Link) {
+        let at = *self.ops.at(op);
+        if at.any(flag::REFUSED) {
+            return; // it comes here again when the metadata says so
+        }
+        let ack = self.ack_of(op);
+        let orphan = at.any(flag::ORPHAN);
+        if !ok {
+            self.set_out_of_sync(at.sector, at.len_sectors);
+        }
+        if !orphan {
+            if !ok {
+                self.acknowledge(Command::NegAck, ack, link);
+            } else if at.any(flag::WANT_WRITE_ACK) {
+                let syncing = self.conn() >= Conn::SyncSource && self.conn() <= Conn::PausedSyncT;
+                let in_sync = syncing && at.any(flag::MAY_SET_IN_SYNC);
+                if in_sync {
+                    let _ = self.set_in_sync(at.sector, at.len_sectors);
+                }
+                let command = if in_sync {
+                    Command::RsWriteAck
+                } else {
+                    Command::WriteAck
+                };
+                self.acknowledge(command, ack, link);
+            }
+            if at.any(flag::IN_EPOCH) {
+                link.peer_write_done();
+            }
+        }
+        if at.any(flag::IN_ACT_LOG) {
+            self.end_al(at.sector, at.len_sectors);
+        }
+        self.release(op);
+    }
+
+    /// The peer asks for data. `Some` is the operation into whose payload the host reads; with
+    /// `None` the answer is on its way already. Receiver. `Err`: outside of the device, or no slot.
+    pub fn peer_read(
+        &mut self,
+        kind: PeerReadKind,
+        sector: u64,
+        len_sectors: u32,
+        block_id: BlockId,
+        link: &mut dyn Link,
+        now_ms: u64,
+    ) -> Result<Option<OpId>, PeerWriteFate> {
+        let end = sector.saturating_add(u64::from(len_sectors));
+        if len_sectors == 0 || end > self.capacity_sectors {
+            return Err(PeerWriteFate::OutOfRange);
+        }
+        let ack = BlockAck {
+            sector,
+            block_id,
+            size: len_sectors.saturating_mul(512),
+            seq_num: 0,
+        };
+        let resync = kind != PeerReadKind::Data;
+        if self.state.disk != DiskState::UpToDate || self.disk.is_none() {
+            let command = if resync {
+                Command::NegRsDreply
+            } else {
+                Command::NegDreply
+            };
+            self.acknowledge(command, ack, link);
+            return Ok(None);
+        }
+        let resyncs = matches!(kind, PeerReadKind::Resync | PeerReadKind::ThinResync);
+        if resyncs && self.turns_resync_away() {
+            self.acknowledge(Command::RsCancel, ack, link);
+            return Ok(None);
+        }
+        if resync && matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS) {
+            self.resync.target_seen = true;
+        }
+        let op_kind = match kind {
+            PeerReadKind::Data => Kind::PeerRead,
+            PeerReadKind::Resync | PeerReadKind::ThinResync => Kind::RsRead,
+            PeerReadKind::Verify => Kind::OvPeer,
+        };
+        if kind == PeerReadKind::Verify {
+            self.verify_asked(sector);
+        }
+        let op = self.ops.alloc(op_kind).ok_or(PeerWriteFate::NoSlot)?;
+        let at = self.ops.at_mut(op);
+        at.sector = sector;
+        at.len_sectors = len_sectors;
+        at.block_id = block_id.0;
+        at.start_ms = now_ms;
+        if kind == PeerReadKind::ThinResync {
+            at.set(flag::RS_THIN);
+        }
+        Ok(Some(op))
+    }
+
+    /// The host put a payload buffer into its table for `op`: go.
+    pub fn peer_read_start(&mut self, op: OpId, link: &mut dyn Link, now_ms: u64) {
+        self.enter_ranges(op, link, now_ms);
+    }
+
+    pub(super) fn launch_read(&mut self, op: OpId, link: &mut dyn Link) {
+        self.ops.at_mut(op).set(flag::LAUNCHED);
+        if self.has_disk() {
+            self.queue_submit(op);
+        } else if self.ops.at(op).kind == Kind::RsRead {
+            self.rs_read_done(op, false, link);
+        } else if self.ops.at(op).kind == Kind::OvPeer {
+            self.verify_served(op, link);
+        } else {
+            self.peer_read_done(op, false, link);
+        }
+    }
+
+    pub(super) fn peer_read_done(&mut self, op: OpId, ok: bool, link: &mut dyn Link) {
+        let volume = self.number;
+        let orphan = self.ops.at(op).any(flag::ORPHAN);
+        if ok && !orphan && link.send(SendItem::Reply { volume, op }) {
+            self.ops.at_mut(op).set(flag::NET_QUEUED);
+            return;
+        }
+        if !ok && !orphan {
+            self.acknowledge(Command::NegDreply, self.ack_of(op), link);
+        }
+        self.release(op);
+    }
+
+    /// Gives `op` back; the host drops what belongs to it when it sees the effect. What is still
+    /// in the send queue keeps its slot until the sender is done with it.
+    pub(super) fn release(&mut self, op: OpId) {
+        if self.ops.at(op).any(flag::GONE) {
+            debug_assert!(false, "operation released twice");
+            return;
+        }
+        self.leave_ranges(op);
+        let at = self.ops.at_mut(op);
+        at.set(flag::GONE);
+        if !at.any(flag::NET_QUEUED) {
+            self.ops.push_back(&mut self.released, op);
+        }
+    }
+
+    /// Whether operations of the peer are still on their way; a new connection waits for them.
+    pub fn peer_ops_in_flight(&self) -> bool {
+        self.ops.iter_used().any(|op| {
+            let at = self.ops.at(op);
+            !matches!(at.kind, Kind::AppRead | Kind::AppWrite | Kind::Free)
+        })
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The source's side of a resync.
+//!
+//! A block is read and its answer queued while no write to it can run, so the answer is in the
+//! stream before any later mirrored write to the range (wire-protocol section 15.7).
+
+use super::{Todo, Volume};
+use crate::{
+    engine::{
+        link::Link,
+        mem::Mem,
+        op::{flag, OpId},
+        send_queue::SendItem,
+    },
+    state::{action::Side, Conn, Disk as DiskState, State},
+    wire::command::Command,
+};
+
+impl<M: Mem> Volume<M> {
+    pub(super) fn rs_read_done(&mut self, op: OpId, ok: bool, link: &mut dyn Link) {
+        let volume = self.number;
+        let orphan = self.ops.at(op).any(flag::ORPHAN);
+        if ok && !orphan && link.send(SendItem::Reply { volume, op }) {
+            self.ops.at_mut(op).set(flag::NET_QUEUED);
+            // The answer is in the queue: later writes are behind it.
+            self.leave_ranges(op);
+            return;
+        }
+        if !ok && !orphan {
+            self.acknowledge(Command::NegRsDreply, self.ack_of(op), link);
+            self.resync.failed_bits = self
+                .resync
+                .failed_bits
+                .saturating_add(u64::from(self.ops.at(op).len_sectors.div_ceil(8)));
+        }
+        self.release(op);
+    }
+
+    /// P_RS_WRITE_ACK for a resync block: the target has it.
+    pub fn resync_acked(&mut self, sector: u64, len_sectors: u32) {
+        if !matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS) {
+            return; // of a resync that was given up
+        }
+        let _ = self.set_in_sync(sector, len_sectors);
+        let sectors = u64::from(len_sectors);
+        self.resync.unacked_sectors = self.resync.unacked_sectors.saturating_sub(sectors);
+        self.resync.note_progress();
+    }
+
+    /// P_NEG_ACK for a resync block: the target could not write it.
+    pub fn resync_refused(&mut self, len_sectors: u32) {
+        let bits = u64::from(len_sectors.div_ceil(8));
+        self.resync.failed_bits = self.resync.failed_bits.saturating_add(bits);
+        let sectors = u64::from(len_sectors);
+        self.resync.unacked_sectors = self.resync.unacked_sectors.saturating_sub(sectors);
+    }
+
+    /// The target is done; so is this node as soon as no bit is left. Acknowledged writes whose
+    /// local half is still under way clear theirs when they end.
+    pub(super) fn finish_source_when_clean(&mut self, link: &mut dyn Link) {
+        let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+        if source
+            && self.peer.target_finished
+            && self.peer.finish_source_ping.is_none()
+            && self.dirty_bits() <= self.resync.failed_bits
+        {
+            self.peer.finish_source_ping = Some(link.ping());
+        }
+    }
+
+    /// A target that could not write every block ends the resync as it is; it says so by a
+    /// P_STATE that is Connected and Inconsistent.
+    pub(super) fn note_failed_resync(&mut self, told: State, link: &mut dyn Link, now_ms: u64) {
+        let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+        let ended = told.conn == Conn::Connected && told.disk == DiskState::Inconsistent;
+        if source && ended && self.resync.target_seen {
+            self.finish_resync(false, link, now_ms);
+        }
+    }
+
+    /// A source begins when every acknowledgement of an earlier resync has arrived: a late one
+    /// would clear bits that were set since. The two sockets do not wait for each other, a ping
+    /// does. True if it has to wait.
+    pub(super) fn source_waits(&mut self, link: &mut dyn Link) -> bool {
+        if !core::mem::replace(&mut self.peer.was_source, true) {
+            return false;
+        }
+        self.peer.start_source_ping = Some(link.ping());
+        true
+    }
+
+    /// The answer to the ping that the end of a resync waits for (replication-semantics
+    /// section 7.4); `answered` counts P_PING_ACK since the connection began.
+    pub fn ping_answered(&mut self, answered: u32, link: &mut dyn Link, now_ms: u64) {
+        let reached = |ping: Option<u32>| {
+            // wire-protocol gives no number: both count from the start of the connection.
+            ping.is_some_and(|ping| answered.wrapping_sub(ping) as i32 >= 0)
+        };
+        if reached(self.peer.finish_source_ping) {
+            self.peer.finish_source_ping = None;
+            let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+            if source && self.dirty_bits() <= self.resync.failed_bits {
+                self.finish_resync_source(link, now_ms);
+            }
+        }
+        if reached(self.peer.start_source_ping) {
+            self.peer.start_source_ping = None;
+            self.peer.was_source = false;
+            if matches!(
+                self.conn(),
+                Conn::WfBitMapS | Conn::StartingSyncS | Conn::Ahead
+            ) {
+                self.start_resync(Side::Source, link, now_ms);
+            }
+        }
+        if reached(self.resync.finish_ping) {
+            self.resync.finish_ping = None;
+            // Bits may have been set meanwhile: then it goes on.
+            let done = self.dirty_bits() <= self.resync.failed_bits;
+            if self.conn() == Conn::SyncTarget && done {
+                self.finish_resync_target(link, now_ms);
+            }
+            self.todo(Todo::RESYNC);
+        }
+        self.todo(Todo::WAKE);
+    }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `adjust`: make the kernel agree with the configuration.
+//!
+//! What the kernel runs is read from `drbdsetup show`, and only what differs is
+//! changed. A connection is not dropped for an option that can be changed while
+//! it is up.
+
+mod compare;
+mod connection;
+mod volume;
+
+use drbd_conf::schema::Scope;
+use drbd_conf::{Resolved, Running};
+
+use crate::call::{Call, Limit, Runner};
+use crate::cli::Request;
+use crate::failure::{Failure, CANNOT_EXECUTE};
+use crate::queue::{Queue, Stage};
+use crate::select::Selection;
+use crate::steps::{id, Steps};
+
+/// What may be touched.
+#[derive(Clone, Copy)]
+struct Parts {
+    disk: bool,
+    net: bool,
+}
+
+/// Compares and changes what differs.
+pub(crate) fn perform(
+    request: &Request,
+    runner: &Runner,
+    resolved: &Resolved,
+    selected: &[Selection<'_>],
+) -> Result<i32, Failure> {
+    let given = |name: &str| request.backend.iter().any(|option| option == name);
+    let parts = Parts {
+        disk: !given("--skip-disk"),
+        net: !given("--skip-net"),
+    };
+    let steps = Steps {
+        resolved,
+        backend: &[],
+    };
+    let mut queue = Queue::default();
+    for selection in selected {
+        let shown = show(runner, &selection.resource.name)?;
+        match Running::parse(&shown) {
+            Some(running) => changes(&steps, selection, &running, parts, &mut queue)?,
+            None => from_nothing(&steps, selection, parts, &mut queue),
+        }
+    }
+    let progress = request.command.name == "adjust-with-progress";
+    Ok(queue.run(runner, resolved, progress))
+}
+
+/// What the kernel runs. An unknown resource is an empty text: `show` fails for
+/// it, and it fails when no driver is loaded, which `new-resource` will mend.
+fn show(runner: &Runner, name: &str) -> Result<String, Failure> {
+    if let Ok(path) = std::env::var("FAKE_DRBDSETUP_SHOW") {
+        return std::fs::read_to_string(&path).map_err(|error| {
+            Failure::new(CANNOT_EXECUTE, format!("cannot read {path}: {error}"), &[])
+        });
+    }
+    let call = Call::setup(name, Limit::Short, ["show", name]);
+    Ok(runner.output(&call).unwrap_or_default())
+}
+
+/// Like `up`, without the parts that may not be touched.
+fn from_nothing(steps: &Steps<'_>, selection: &Selection<'_>, parts: Parts, queue: &mut Queue) {
+    if parts.disk && parts.net {
+        queue.up(steps, selection);
+        return;
+    }
+    let running = Running::default();
+    queue.new_resource(steps, selection.resource, selection.host);
+    if parts.disk {
+        volume::changes(steps, selection, &running, queue);
+    }
+    if parts.net {
+        connection::changes(steps, selection, &running, queue);
+    }
+}
+
+fn changes(
+    steps: &Steps<'_>,
+    selection: &Selection<'_>,
+    running: &Running,
+    parts: Parts,
+    queue: &mut Queue,
+) -> Result<(), Failure> {
+    let resource = selection.resource;
+    let ours = selection.host.node_id.unwrap_or(0);
+    if let Some(theirs) = running.node_id.filter(|theirs| *theirs != ours) {
+        return Err(Failure::new(
+            crate::failure::USAGE,
+            format!(
+                "resource {} runs with node-id {theirs}, the configuration says {ours}",
+                resource.name
+            ),
+            &[
+                "a node id cannot be changed while the resource is up",
+                &format!(
+                    "take it down first:   drbdadm down {0} && drbdadm up {0}",
+                    resource.name
+                ),
+            ],
+        ));
+    }
+    let wanted = steps.options(&resource.sections.options);
+    if compare::differ(&[Scope::Resource], &wanted, &running.options) {
+        let call = Call::setup(
+            &resource.name,
+            Limit::Short,
+            ["resource-options", &resource.name, "--set-defaults"],
+        );
+        queue.add(Stage::Resource, call.with(wanted));
+    }
+    if parts.disk {
+        volume::changes(steps, selection, running, queue);
+    }
+    if parts.net {
+        connection::changes(steps, selection, running, queue);
+    }
+    Ok(())
+}
+
+/// `RES PEER` of a call about a connection.
+fn connection_call(command: &str, resource: &str, peer: u32) -> Call {
+    Call::setup(
+        resource,
+        Limit::Medium,
+        [command, resource, &peer.to_string()],
+    )
+}
+
+/// `RES PEER` of a call about a configured connection.
+fn peer_call(command: &str, resource: &str, peer: &drbd_conf::model::Host) -> Call {
+    Call::setup(resource, Limit::Medium, [command, resource, &id(peer)])
+}

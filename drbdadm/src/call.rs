@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Calls of drbdsetup and drbdmeta: printed or carried out.
+
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use drbd_conf::model::Global;
+use wait_timeout::ChildExt as _;
+
+use crate::cli::Request;
+use crate::failure::CANNOT_EXECUTE;
+
+/// Which program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    Drbdsetup,
+    Drbdmeta,
+}
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// The kernel answers at once.
+    Short,
+    /// The kernel may have to wait for a peer or a disk.
+    Medium,
+    /// Metadata is read or written.
+    Long,
+    /// A wait, or a question to the administrator.
+    None,
+}
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) program: Program,
+    pub(crate) args: Vec<String>,
+    pub(crate) limit: Limit,
+    /// The resource it is for.
+    pub(crate) resource: String,
+    /// Hide what it says on stderr: another call answers if this one cannot.
+    pub(crate) quiet: bool,
+    /// Whether to go on if it fails.
+    pub(crate) optional: bool,
+}
+
+impl Call {
+    pub(crate) fn setup<I: Into<String>>(
+        resource: &str,
+        limit: Limit,
+        args: impl IntoIterator<Item = I>,
+    ) -> Call {
+        Call {
+            program: Program::Drbdsetup,
+            args: args.into_iter().map(Into::into).collect(),
+            limit,
+            resource: resource.to_owned(),
+            quiet: false,
+            optional: false,
+        }
+    }
+
+    pub(crate) fn meta<I: Into<String>>(
+        resource: &str,
+        limit: Limit,
+        args: impl IntoIterator<Item = I>,
+    ) -> Call {
+        Call {
+            program: Program::Drbdmeta,
+            ..Call::setup(resource, limit, args)
+        }
+    }
+
+    pub(crate) fn quiet(mut self) -> Call {
+        self.quiet = true;
+        self
+    }
+
+    pub(crate) fn optional(mut self) -> Call {
+        self.optional = true;
+        self
+    }
+
+    pub(crate) fn with(mut self, more: impl IntoIterator<Item = String>) -> Call {
+        self.args.extend(more);
+        self
+    }
+}
+
+/// What carries out calls.
+pub(crate) struct Runner {
+    drbdsetup: String,
+    drbdmeta: String,
+    variable: Option<String>,
+    print: bool,
+    dry_run: bool,
+    short: Option<Duration>,
+    medium: Option<Duration>,
+    long: Option<Duration>,
+}
+
+impl Runner {
+    pub(crate) fn new(request: &Request, global: &Global) -> Runner {
+        // 0 means no limit, as in the configuration. A loaded machine needs
+        // more than the reference's 5 s to load the module on the first call.
+        let limit = |given: Option<u32>, default: u32| {
+            let seconds = given.unwrap_or(default);
+            (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
+        };
+        Runner {
+            drbdsetup: helper(request, request.drbdsetup.as_deref(), "drbdsetup"),
+            drbdmeta: helper(request, request.drbdmeta.as_deref(), "drbdmeta"),
+            variable: request.variable.clone(),
+            print: request.dry_run || (request.verbose > 0 && request.command.name != "status"),
+            dry_run: request.dry_run,
+            short: limit(global.cmd_timeout_short, 30),
+            medium: limit(global.cmd_timeout_medium, 121),
+            long: limit(global.cmd_timeout_long, 600),
+        }
+    }
+
+    pub(crate) fn is_dry(&self) -> bool {
+        self.dry_run
+    }
+
+    fn program(&self, program: Program) -> &str {
+        match program {
+            Program::Drbdsetup => &self.drbdsetup,
+            Program::Drbdmeta => &self.drbdmeta,
+        }
+    }
+
+    /// The call as one line of shell.
+    pub(crate) fn line(&self, call: &Call) -> String {
+        let mut words = vec![escape(self.program(call.program))];
+        words.extend(call.args.iter().map(|argument| escape(argument)));
+        let line = words.join(" ");
+        match &self.variable {
+            Some(name) => format!("{name}={} {line}", escape(&call.resource)),
+            None => line,
+        }
+    }
+
+    /// Carries out a call, or prints it in a dry run. Returns its status; 20 if
+    /// it could not be started or did not end in time.
+    pub(crate) fn run(&self, call: &Call) -> i32 {
+        if self.print {
+            // A broken pipe on stdout must not stop what has been begun.
+            let _ = writeln!(std::io::stdout(), "{}", self.line(call));
+        }
+        if self.dry_run {
+            return 0;
+        }
+        let status = self.execute(call);
+        if status >= 10 && !call.quiet && !call.optional {
+            eprintln!(
+                "Command '{}' terminated with exit code {status}",
+                self.line(call)
+            );
+        }
+        status
+    }
+
+    fn execute(&self, call: &Call) -> i32 {
+        let program = self.program(call.program);
+        let mut command = Command::new(program);
+        command.args(&call.args);
+        if call.quiet || call.optional {
+            command.stderr(Stdio::null());
+        }
+        if call.optional {
+            command.stdout(Stdio::null());
+        }
+        match command.spawn() {
+            Ok(mut child) => self.wait(call, &mut child),
+            Err(error) => {
+                eprintln!("error: cannot start {program}: {error}");
+                eprintln!("  install it beside drbdadm, or name it: drbdadm -s PATH -m PATH ...");
+                CANNOT_EXECUTE
+            }
+        }
+    }
+
+    fn wait(&self, call: &Call, child: &mut Child) -> i32 {
+        let limit = match call.limit {
+            Limit::Short => self.short,
+            Limit::Medium => self.medium,
+            Limit::Long => self.long,
+            Limit::None => None,
+        };
+        let ended = match limit {
+            Some(limit) => child.wait_timeout(limit),
+            None => child.wait().map(Some),
+        };
+        match ended {
+            Ok(Some(status)) => match (status.code(), status.signal()) {
+                (Some(code), _) => code,
+                (None, signal) => {
+                    eprintln!(
+                        "error: '{}' was killed by signal {}",
+                        self.line(call),
+                        signal.unwrap_or(0)
+                    );
+                    CANNOT_EXECUTE
+                }
+            },
+            Ok(None) => {
+                let seconds = limit.map_or(0, |limit| limit.as_secs());
+                eprintln!(
+                    "Command '{}' did not terminate within {seconds} seconds",
+                    self.line(call)
+                );
+                CANNOT_EXECUTE
+            }
+            Err(error) => {
+                eprintln!("error: cannot wait for '{}': {error}", self.line(call));
+                CANNOT_EXECUTE
+            }
+        }
+    }
+
+    /// What a call prints, or `None` if it fails. Runs in a dry run, too: it
+    /// only asks.
+    pub(crate) fn output(&self, call: &Call) -> Option<String> {
+        let output = Command::new(self.program(call.program))
+            .args(&call.args)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// A program beside drbdadm, if it was called by path; else by its name.
+fn helper(request: &Request, given: Option<&str>, name: &str) -> String {
+    if let Some(given) = given {
+        return given.to_owned();
+    }
+    if let Some((directory, _)) = request.program.rsplit_once('/') {
+        let beside = format!("{directory}/{name}");
+        if std::path::Path::new(&beside).is_file() {
+            return beside;
+        }
+    }
+    name.to_owned()
+}
+
+/// Puts a backslash in front of everything a shell might look at.
+fn escape(word: &str) -> String {
+    let mut out = String::with_capacity(word.len());
+    for c in word.chars() {
+        let plain = c.is_ascii_alphanumeric()
+            || matches!(c, '%' | '+' | '-' | '.' | '/' | ':' | '=' | '@' | '_');
+        if !plain {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn shells_read_the_words_back() {
+        assert_eq!(
+            escape("--shared-secret=a,b \"c"),
+            "--shared-secret=a\\,b\\ \\\"c"
+        );
+        assert_eq!(escape("ipv6:[::1]:7"), "ipv6:\\[::1\\]:7");
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The commands: one table for the command line, the help and the dispatch.
+
+use crate::arguments::Group;
+
+/// What a command works on; one step is made for each such thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Works {
+    /// On the configuration; resource names are ignored.
+    OnConfiguration,
+    /// On nothing at all; not even the configuration is read.
+    Alone,
+    /// On a whole resource.
+    OnResource,
+    /// On a resource, or on one of its volumes.
+    OnAny,
+    /// On the connection to a peer.
+    OnConnection,
+    /// On a path of a connection.
+    OnPath,
+    /// On a volume and a peer.
+    OnPeerDevice,
+    /// On a volume.
+    OnVolume,
+    /// On exactly one volume: a resource with several needs a number.
+    OnOneVolume,
+}
+
+/// What a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// One call of drbdsetup with the same name.
+    Setup,
+    /// One call of drbdmeta with the same name.
+    Meta,
+    /// drbdsetup, and drbdmeta if the kernel cannot answer.
+    SetupOrMeta,
+    /// drbdsetup, then drbdmeta for each volume.
+    ForgetPeer,
+    /// apply-al and attach.
+    Attach,
+    /// create-md.
+    CreateMd,
+    /// outdate.
+    Outdate,
+    /// resize and check-resize.
+    Resize,
+    /// check-resize.
+    CheckResize,
+    /// wait-connect, wait-sync.
+    Wait,
+    /// dump-superblock.
+    DumpSuperblock,
+    /// Everything a resource needs.
+    Up,
+    /// Take it down.
+    Down,
+    /// Only what differs.
+    Adjust,
+    /// Print something about the configuration.
+    Inspect,
+    /// Run a handler.
+    Handler,
+}
+
+/// In which list a command is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// In the help.
+    Help,
+    /// In `hidden-commands`, for scripts.
+    Scripts,
+    /// In `hidden-commands`, called by the kernel.
+    Kernel,
+    /// In `hidden-commands`, for experts.
+    Experts,
+}
+
+/// One command.
+#[derive(Debug)]
+pub(crate) struct Command {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it works on.
+    pub(crate) works: Works,
+    /// What a step is.
+    pub(crate) act: Act,
+    /// Options it hands on.
+    pub(crate) options: Group,
+    /// Where it is listed.
+    pub(crate) shown: Shown,
+    /// One line for the help.
+    pub(crate) about: &'static str,
+}
+
+impl Command {
+    /// Whether the resource may be left out, meaning all of them.
+    pub(crate) fn defaults_to_all(&self) -> bool {
+        matches!(
+            self.name,
+            "dump" | "dump-xml" | "status" | "sh-list-config-file"
+        )
+    }
+
+    /// Whether volumes without a backing device are left out.
+    pub(crate) fn needs_disk(&self) -> bool {
+        matches!(
+            self.act,
+            Act::Meta | Act::Attach | Act::CreateMd | Act::Outdate | Act::DumpSuperblock
+        ) || matches!(
+            self.name,
+            "detach" | "disk-options" | "resize" | "check-resize" | "invalidate"
+        )
+    }
+
+    /// Whether this node must have the addresses of its configuration.
+    pub(crate) fn needs_address(&self) -> bool {
+        matches!(
+            self.name,
+            "up" | "adjust" | "adjust-with-progress" | "connect" | "new-path" | "new-peer"
+        )
+    }
+}
+
+/// The command of a name; old names are understood.
+pub(crate) fn find(name: &str) -> Option<&'static Command> {
+    let name = match name {
+        "state" => "role",
+        "outdate-peer" => "fence-peer",
+        other => other,
+    };
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+const fn row(
+    name: &'static str,
+    works: Works,
+    act: Act,
+    options: Group,
+    shown: Shown,
+    about: &'static str,
+) -> Command {
+    Command {
+        name,
+        works,
+        act,
+        options,
+        shown,
+        about,
+    }
+}
+
+/// All commands, in the order of the help.
+#[rustfmt::skip]
+pub(crate) static COMMANDS: &[Command] = {
+    use Act::*;
+    use Group as G;
+    use Shown::*;
+    use Works::*;
+    &[
+        row("create-md", OnVolume, CreateMd, G::CreateMd, Help, "Write fresh metadata to the disks of a resource"),
+        row("up", OnResource, Up, G::None, Help, "Configure, attach and connect a resource"),
+        row("down", OnResource, Down, G::None, Help, "Take a resource down"),
+        row("adjust", OnResource, Adjust, G::Adjust, Help, "Make the kernel agree with the configuration, changing only what differs"),
+        row("adjust-with-progress", OnResource, Adjust, G::Adjust, Help, "Like adjust, with a line for each stage"),
+        row("primary", OnResource, Setup, G::Force, Help, "Let this node use the device"),
+        row("secondary", OnResource, Setup, G::Force, Help, "Let the other node use the device"),
+        row("attach", OnVolume, Attach, G::Attach, Help, "Attach the backing disk"),
+        row("detach", OnVolume, Setup, G::Detach, Help, "Detach the backing disk"),
+        row("connect", OnConnection, Setup, G::Connect, Help, "Connect to a peer"),
+        row("disconnect", OnConnection, Setup, G::Force, Help, "Disconnect from a peer"),
+        row("status", OnResource, Setup, G::Status, Help, "Show the state of a resource and its peers"),
+        row("role", OnResource, Setup, G::None, Help, "Show the role of this node"),
+        row("cstate", OnConnection, Setup, G::None, Help, "Show the state of a connection"),
+        row("dstate", OnVolume, SetupOrMeta, G::None, Help, "Show the state of the disks"),
+        row("dump", OnResource, Inspect, G::None, Help, "Print the configuration as it was understood"),
+        row("dump-xml", OnResource, Inspect, G::None, Help, "Print the configuration as XML"),
+        row("verify", OnPeerDevice, Setup, G::Verify, Help, "Compare the data with a peer"),
+        row("pause-sync", OnPeerDevice, Setup, G::None, Help, "Pause a resynchronization"),
+        row("resume-sync", OnPeerDevice, Setup, G::None, Help, "Let a resynchronization go on"),
+        row("invalidate", OnVolume, SetupOrMeta, G::Invalidate, Help, "Give up the local data and fetch the peer's"),
+        row("invalidate-remote", OnPeerDevice, Setup, G::ResetBitmap, Help, "Give up the peer's data and send ours"),
+        row("outdate", OnVolume, Outdate, G::None, Help, "Mark the local data as out of date"),
+        row("resize", OnVolume, Resize, G::Resize, Help, "Use the new size of the backing disks"),
+        row("disk-options", OnVolume, Setup, G::DiskOptions, Help, "Change options of a backing disk"),
+        row("net-options", OnConnection, Setup, G::NetOptions, Help, "Change options of a connection"),
+        row("resource-options", OnResource, Setup, G::ResourceOptions, Help, "Change options of a resource"),
+        row("peer-device-options", OnPeerDevice, Setup, G::PeerDeviceOptions, Help, "Change options of a volume towards a peer"),
+        row("wait-connect", OnAny, Wait, G::Startup, Help, "Wait until the peers are connected"),
+        row("wait-connect-resource", OnAny, Wait, G::Startup, Help, "Wait until the peers are connected"),
+        row("wait-connect-connection", OnConnection, Setup, G::Startup, Help, "Wait until a peer is connected"),
+        row("wait-connect-volume", OnPeerDevice, Setup, G::Startup, Help, "Wait until a volume of a peer is there"),
+        row("wait-sync", OnAny, Wait, G::Startup, Help, "Wait until the resynchronization is done"),
+        row("wait-sync-resource", OnAny, Wait, G::Startup, Help, "Wait until the resynchronization is done"),
+        row("wait-sync-connection", OnConnection, Setup, G::Startup, Help, "Wait until a peer is in sync"),
+        row("wait-sync-volume", OnPeerDevice, Setup, G::Startup, Help, "Wait until a volume of a peer is in sync"),
+        row("show-gi", OnPeerDevice, SetupOrMeta, G::None, Help, "Explain the generation identifiers"),
+        row("get-gi", OnPeerDevice, SetupOrMeta, G::None, Help, "Print the generation identifiers"),
+        row("dump-md", OnVolume, Meta, G::Force, Help, "Print the metadata as text"),
+        row("dump-superblock", OnVolume, DumpSuperblock, G::None, Help, "Print the superblock as JSON"),
+        row("wipe-md", OnVolume, Meta, G::Force, Help, "Destroy the metadata"),
+        row("apply-al", OnVolume, Meta, G::Force, Help, "Apply the activity log of a crashed node"),
+        row("repair-md", OnVolume, Meta, G::Force, Help, "Repair unused slots of the metadata"),
+        row("forget-peer", OnConnection, ForgetPeer, G::None, Help, "Remove a peer from the metadata"),
+        row("new-peer", OnConnection, Setup, G::NewPeer, Help, "Make a peer known to the kernel"),
+        row("del-peer", OnConnection, Setup, G::Force, Help, "Remove a peer from the kernel"),
+        row("new-path", OnPath, Setup, G::None, Help, "Add a path to a connection"),
+        row("del-path", OnPath, Setup, G::None, Help, "Remove a path from a connection"),
+        row("hidden-commands", Alone, Inspect, G::None, Help, "List further commands"),
+        row("new-resource", OnResource, Setup, G::ResourceOptions, Scripts, "Make a resource known to the kernel"),
+        row("proxy-down", OnConnection, Inspect, G::None, Scripts, "Not supported: drbd-proxy"),
+        row("proxy-up", OnConnection, Inspect, G::None, Scripts, "Not supported: drbd-proxy"),
+        row("sh-dev", OnVolume, Inspect, G::None, Scripts, "Print the device"),
+        row("sh-ip", OnVolume, Inspect, G::None, Scripts, "Print the address of this node"),
+        row("sh-list-adjustable", OnConfiguration, Inspect, G::None, Scripts, "Print resources with something to adjust"),
+        row("sh-list-config-file", OnAny, Inspect, G::None, Scripts, "Print where resources are defined"),
+        row("sh-ll-dev", OnVolume, Inspect, G::None, Scripts, "Print the backing disk"),
+        row("sh-lr-of", OnResource, Inspect, G::None, Scripts, "Print the resource below"),
+        row("sh-md-dev", OnVolume, Inspect, G::None, Scripts, "Print the metadata device"),
+        row("sh-md-idx", OnVolume, Inspect, G::None, Scripts, "Print the metadata index"),
+        row("sh-minor", OnVolume, Inspect, G::None, Scripts, "Print the minor number"),
+        row("sh-mod-parms", OnConfiguration, Inspect, G::None, Scripts, "Print parameters for the module"),
+        row("sh-nop", OnConfiguration, Inspect, G::None, Scripts, "Only read the configuration"),
+        row("sh-resource", OnAny, Inspect, G::None, Scripts, "Print the name of the resource"),
+        row("sh-resources", OnConfiguration, Inspect, G::None, Scripts, "Print all resources of this node"),
+        row("sh-udev", OnOneVolume, Inspect, G::None, Scripts, "Print names for udev"),
+        row("after-resync-target", OnAny, Handler, G::None, Kernel, "Run this handler"),
+        row("before-resync-source", OnAny, Handler, G::None, Kernel, "Run this handler"),
+        row("before-resync-target", OnResource, Handler, G::None, Kernel, "Run this handler"),
+        row("disconnected", OnResource, Handler, G::None, Kernel, "Run this handler"),
+        row("fence-peer", OnResource, Handler, G::None, Kernel, "Run this handler"),
+        row("initial-split-brain", OnAny, Handler, G::None, Kernel, "Run this handler"),
+        row("local-io-error", OnAny, Handler, G::None, Kernel, "Run this handler"),
+        row("out-of-sync", OnAny, Handler, G::None, Kernel, "Run this handler"),
+        row("pri-lost", OnAny, Handler, G::None, Kernel, "Run this handler"),
+        row("pri-lost-after-sb", OnAny, Handler, G::None, Kernel, "Run this handler"),
+        row("pri-on-incon-degr", OnAny, Handler, G::None, Kernel, "Run this handler"),
+        row("quorum-lost", OnResource, Handler, G::None, Kernel, "Run this handler"),
+        row("split-brain", OnAny, Handler, G::None, Kernel, "Run this handler"),
+        row("unfence-peer", OnResource, Handler, G::None, Kernel, "Run this handler"),
+        row("check-resize", OnVolume, CheckResize, G::None, Experts, "Use a new size quietly, or move the metadata"),
+        row("del-minor", OnVolume, Setup, G::None, Experts, "Remove a device from the kernel"),
+        row("new-current-uuid", OnOneVolume, Setup, G::NewCurrentUuid, Experts, "Start a new data generation"),
+        row("new-minor", OnVolume, Setup, G::NewMinor, Experts, "Make a device known to the kernel"),
+        row("resume-io", OnVolume, Setup, G::None, Experts, "Let suspended I/O go on"),
+        row("set-gi", OnOneVolume, Meta, G::None, Experts, "Set the generation identifiers"),
+        row("suspend-io", OnVolume, Setup, G::SuspendIo, Experts, "Suspend I/O"),
+    ]
+};

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the driver in place changes.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use drbd_core::meta::{AlGeometry, Format, Layout, Placement, Superblock};
+
+const CONFIG: &str = "\
+global { disable-ip-verification; }
+resource r0 {
+  device minor 1; disk /nonexistent/a; meta-disk internal;
+  on alpha { address 10.1.1.31:7789; } on bravo { address 10.1.1.32:7789; }
+}
+";
+
+fn scratch(case: &str, config: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("driver-{}-{case}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("drbd.conf"), config).unwrap();
+    directory
+}
+
+fn drbdadm(directory: &Path, version: &str, args: &[&str]) -> Output {
+    let binary = Path::new(env!("CARGO_BIN_EXE_drbdadm")).parent().unwrap();
+    Command::new("drbdadm")
+        .arg("-c")
+        .arg(directory.join("drbd.conf"))
+        .args(args)
+        .env(
+            "PATH",
+            format!("{}:{}:/usr/bin:/bin", directory.display(), binary.display()),
+        )
+        .env("__DRBD_NODE__", "alpha")
+        .env("DRBD_DRIVER_VERSION_OVERRIDE", version)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn new_metadata_is_of_the_kind_the_driver_can_attach() {
+    let directory = scratch("format", CONFIG);
+    for (version, args, expected) in [
+        (
+            "9.90.0",
+            &["-d", "create-md", "r0"][..],
+            "v09 /nonexistent/a internal create-md 1",
+        ),
+        (
+            "8.4.11",
+            &["-d", "create-md", "r0"],
+            "v08 /nonexistent/a internal create-md",
+        ),
+        (
+            "8.4.11",
+            &["-d", "create-md", "--format=v09", "r0"],
+            "v09 /nonexistent/a internal create-md 1",
+        ),
+        (
+            "9.90.0",
+            &["-d", "create-md", "--format=v08", "r0"],
+            "v08 /nonexistent/a internal create-md",
+        ),
+    ] {
+        let output = drbdadm(&directory, version, args);
+        assert_eq!(
+            stdout(&output),
+            format!("drbdmeta 1 {expected}\n"),
+            "{version} {args:?}"
+        );
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn the_format_on_the_disk_is_used_as_found() {
+    for (name, format, peers) in [("v08", Format::V08, 1), ("v09", Format::V09, 3)] {
+        let directory = scratch(&format!("found-{name}"), "");
+        let image = directory.join("image");
+        let mut bytes = vec![0; 1 << 20];
+        let sectors = u64::try_from(bytes.len()).unwrap() / 512;
+        let layout = Layout::new(
+            Placement::Internal,
+            sectors,
+            sectors,
+            AlGeometry::DEFAULT,
+            peers,
+        )
+        .unwrap();
+        let mut block = [0; 4096];
+        Superblock::create(format, &layout).encode(&mut block);
+        let end = bytes.len();
+        bytes[end - 4096..].copy_from_slice(&block);
+        std::fs::write(&image, bytes).unwrap();
+        let config = CONFIG.replace("/nonexistent/a", &image.to_string_lossy());
+        std::fs::write(directory.join("drbd.conf"), config).unwrap();
+        let output = drbdadm(&directory, "9.90.0", &["-d", "apply-al", "r0"]);
+        let expected = format!("drbdmeta 1 {name} {} internal apply-al\n", image.display());
+        assert_eq!(stdout(&output), expected);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}
+
+#[test]
+fn a_driver_of_the_old_generation_gets_its_own_drbdadm() {
+    let directory = scratch("old", CONFIG);
+    let output = drbdadm(&directory, "8.4.11", &["up", "r0"]);
+    assert_eq!(output.status.code(), Some(20));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("the driver is 8.4.11"), "{text}");
+    assert!(text.contains("modprobe drbd"), "{text}");
+    let old = directory.join("drbdadm-84");
+    std::fs::write(&old, "#!/bin/sh\necho \"old $*\"\nexit 7\n").unwrap();
+    std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let output = drbdadm(&directory, "8.4.11", &["up", "r0"]);
+    assert_eq!(output.status.code(), Some(7));
+    assert!(stdout(&output).ends_with("up r0\n"));
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn demands_on_the_driver_are_kept() {
+    let config = format!("require-drbd-module-version-ge 9.1.0;\n{CONFIG}");
+    let directory = scratch("demand", &config);
+    let met = drbdadm(&directory, "9.90.0", &["sh-nop"]);
+    assert_eq!(met.status.code(), Some(0));
+    let unmet = drbdadm(&directory, "9.0.9", &["sh-nop"]);
+    assert_eq!(unmet.status.code(), Some(10));
+    let text = String::from_utf8(unmet.stderr).unwrap();
+    assert!(
+        text.contains("drbd.conf:1:1: error: the driver is 9.0.9"),
+        "{text}"
+    );
+    std::fs::remove_dir_all(directory).unwrap();
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The parts of drbdsetup.
+//!
+//! `cli` turns arguments into requests with the option table of `drbd_core::config`; `command` carries the
+//! commands out; `render` turns what the kernel tells into text and JSON. The command line, the output formats
+//! and the exit codes are those of drbdsetup 9 (drbd9-cli.md).
+
+pub mod cli;
+mod command;
+pub mod exit;
+mod failure;
+mod lock;
+pub mod render;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::error::ErrorKind;
+
+pub use failure::Failure;
+
+/// Runs the program with the arguments after its name; the result is its exit code.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
+    let arguments = cli::normalize(arguments.collect());
+    let matches = match cli::program().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Nothing can be done when even this cannot be written.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => exit::OK,
+                _ => exit::USAGE,
+            };
+        }
+    };
+    match command::run(&matches) {
+        Ok(code) => code,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "{failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! drbdsetup: configures the drbd kernel module.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(drbdsetup::main(std::env::args_os().skip(1)))
+}

@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A minor: the block device of a volume, hosting the engine's [`Volume`].
+//!
+//! Everything that happens to it enters through one of the methods here, which lock the volume,
+//! hand the input to the engine, and carry its effects out after unlocking. I/O completion enters
+//! in hard interrupt context; it only ends requests, the rest is left to the worker.
+
+use crate::{
+    crypto::Digest,
+    device_io::{app_io, status_of, submit_write},
+    mem::{Fifo, KMem},
+    os::{
+        backing::Backing,
+        bio::{Bio, BioData},
+        disk::{BlockDriver, Disk},
+        limits::Limits,
+        lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, Relaxed, SpinLockIrq},
+        mem::Buf,
+        pages::{PagePool, Payload},
+        random,
+        timer::now_ms,
+        wait::{Event, WaitQueue},
+    },
+    queues::{Queues, Via},
+    threads::Threads,
+};
+use drbd_core::{
+    config::{DeviceOptions, DiskOptions},
+    engine::{
+        link::Link,
+        op::{Action, BioFlags, Kind, Op, OpId},
+        ranges::{Bucket, BUCKETS},
+        volume::{Admission, Effect, IoResult, Todo, Volume},
+    },
+    state::State,
+};
+use kernel::{prelude::*, str::CString};
+
+/// Operations of the application at a time; further bios wait in [`Inner::pending`].
+const APP_OPS: u32 = 1024;
+/// Operations of the peer at first; the receiver adds more.
+const PEER_OPS: u32 = 1024;
+/// Bios that wait for admission before their submitters do.
+const PENDING_BIOS: usize = 1024;
+/// Effects carried out between two takes of the lock.
+const BATCH: usize = 8;
+
+/// What belongs to an operation.
+#[derive(Default)]
+pub(crate) struct Slot {
+    /// The application's request.
+    pub(crate) bio: Option<Bio>,
+    /// Data of the peer, or for it.
+    pub(crate) payload: Option<Payload>,
+    /// The peer's digest of the block, in online verify.
+    pub(crate) digest: Option<KBox<Digest>>,
+}
+
+/// The attached devices.
+pub(crate) struct Attached {
+    /// Where the data is.
+    pub(crate) data: Backing,
+    /// Where the metadata is; the same device for internal metadata.
+    pub(crate) meta: Backing,
+    /// Path of the data device, as configured.
+    pub(crate) path: CString,
+    /// It turned out not to have flushes.
+    pub(crate) cannot_flush: Atomic<bool>,
+}
+
+/// What the volume's lock protects.
+pub(crate) struct Inner {
+    /// The engine.
+    pub(crate) volume: Volume<KMem>,
+    /// What belongs to the operations, by index.
+    pub(crate) slots: Buf<Slot>,
+    /// Bios that the engine did not admit yet.
+    pub(crate) pending: Fifo<Bio>,
+    /// The queues of the connection.
+    pub(crate) queues: Option<Arc<Queues>>,
+    /// The disk.
+    pub(crate) attached: Option<Arc<Attached>>,
+    /// What the worker has to do.
+    worker_todo: Todo,
+    /// Something may run: see `Volume::run_ready`.
+    ready: bool,
+}
+
+/// Something to do without the lock.
+enum Work {
+    App(BioData, OpId),
+    Write(Option<Payload>, OpId, Action, u64, u32, BioFlags),
+    Read(Payload, OpId, u64),
+    Complete(Bio, IoResult),
+    Drop(Slot),
+}
+
+/// Who has to be woken after unlocking.
+#[derive(Clone, Copy, Default)]
+struct Wakeups {
+    worker: bool,
+    metadata: bool,
+    waiters: bool,
+    effects: bool,
+}
+
+/// A minor.
+#[pin_data]
+pub(crate) struct Device {
+    /// Minor number.
+    pub(crate) minor: u32,
+    /// Number of the volume in its resource.
+    pub(crate) number: u16,
+    #[pin]
+    pub(crate) inner: SpinLockIrq<Inner>,
+    /// The block device, once it is published.
+    #[pin]
+    pub(crate) disk: Mutex<Option<Disk>>,
+    /// Openers, and of them those that write.
+    pub(crate) openers: Atomic<i32>,
+    pub(crate) writers: Atomic<i32>,
+    /// Set while the resource goes down: nobody opens it any more.
+    pub(crate) going_down: Atomic<bool>,
+    /// The worker has something to do.
+    #[pin]
+    pub(crate) worker_event: Event,
+    /// The metadata thread has something to do.
+    #[pin]
+    pub(crate) metadata_event: Event,
+    /// Whoever waits for a condition of the volume.
+    #[pin]
+    pub(crate) changed: WaitQueue,
+    /// Sequence number of the last data packet or acknowledgement.
+    pub(crate) sequence: Atomic<u32>,
+    /// Payload buffers of the peer's operations.
+    pub(crate) pool: PagePool,
+    /// Options of the attached disk.
+    #[pin]
+    pub(crate) disk_options: Mutex<Option<DiskOptions>>,
+    #[pin]
+    pub(crate) device_options: Mutex<DeviceOptions>,
+    #[pin]
+    pub(crate) threads: Mutex<Option<Threads>>,
+}
+
+impl Device {
+    /// A minor without disk and connection, not yet published. Context: task.
+    // Out of line: the engine is made on the stack, which publishing the disk needs for itself.
+    #[inline(never)]
+    pub(crate) fn new(minor: u32, number: u16, options: DeviceOptions) -> Result<Arc<Self>> {
+        let total = APP_OPS.saturating_add(PEER_OPS);
+        let ops = Buf::filled(total as usize, Op::FREE)?;
+        let buckets = Buf::filled(BUCKETS, Bucket::EMPTY)?;
+        let slots = Buf::from_fn(total as usize, |_| Slot::default())?;
+        let pending = Fifo::new(PENDING_BIOS)?;
+        let pool = PagePool::new(256)?;
+        let volume = Volume::new(number, ops, buckets, APP_OPS);
+        let device = Arc::pin_init(
+            pin_init!(Device {
+                minor,
+                number,
+                inner <- new_spinlock_irq!(
+                    Inner {
+                        volume,
+                        slots,
+                        pending,
+                        queues: None,
+                        attached: None,
+                        worker_todo: Todo::NONE,
+                        ready: false,
+                    },
+                    "drbd_volume"
+                ),
+                disk <- new_mutex!(None, "drbd_disk"),
+                openers: Atomic::new(0),
+                writers: Atomic::new(0),
+                going_down: Atomic::new(false),
+                worker_event <- Event::new(),
+                metadata_event <- Event::new(),
+                changed <- WaitQueue::new(),
+                sequence: Atomic::new(0),
+                pool,
+                disk_options <- new_mutex!(None, "drbd_disk_opts"),
+                device_options <- new_mutex!(options, "drbd_dev_opts"),
+                threads <- new_mutex!(None, "drbd_threads"),
+            }),
+            GFP_KERNEL,
+        )?;
+        device.inner.lock().volume.add_entropy(random::u64());
+        Ok(device)
+    }
+
+    /// Publishes the block device `/dev/drbdN`. Context: task.
+    pub(crate) fn publish(self: &Arc<Self>) -> Result {
+        let driver: Arc<dyn BlockDriver> = self.clone();
+        let disk = Disk::create(self.minor, driver, &Limits::diskless())?;
+        *self.disk.lock() = Some(disk);
+        Ok(())
+    }
+
+    /// Hands an input to the engine and carries out what follows. Context: task, no lock held.
+    pub(crate) fn with<R>(&self, input: impl FnOnce(&mut Inner, &mut dyn Link, u64) -> R) -> R {
+        let now = now_ms();
+        let (result, wakeups) = {
+            let mut inner = self.inner.lock();
+            let inner = &mut *inner;
+            let queues = inner.queues.clone();
+            let mut link = Via(queues.as_deref());
+            let result = input(inner, &mut link, now);
+            (result, inner.wakeups())
+        };
+        self.wake(wakeups);
+        if wakeups.effects {
+            self.carry_out();
+        }
+        result
+    }
+
+    /// Looks at the engine without changing it. Context: any.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&Volume<KMem>) -> R) -> R {
+        look(&self.inner.lock().volume)
+    }
+
+    /// The state. Context: any.
+    pub(crate) fn state(&self) -> State {
+        self.peek(Volume::state)
+    }
+
+    fn wake(&self, wakeups: Wakeups) {
+        if wakeups.metadata {
+            self.metadata_event.signal();
+        }
+        if wakeups.worker {
+            self.worker_event.signal();
+        }
+        if wakeups.waiters {
+            self.changed.wake_all();
+        }
+    }
+
+    /// Carries out effects until there are none. Context: task, no lock held.
+    pub(crate) fn carry_out(&self) {
+        loop {
+            let mut batch: [Option<Work>; BATCH] = [const { None }; BATCH];
+            let (attached, wakeups) = {
+                let mut inner = self.inner.lock();
+                let inner = &mut *inner;
+                if core::mem::take(&mut inner.ready) {
+                    let queues = inner.queues.clone();
+                    let mut link = Via(queues.as_deref());
+                    inner.volume.tend_disk(&mut link, now_ms());
+                    inner.volume.run_ready(&mut link, now_ms());
+                }
+                for place in batch.iter_mut() {
+                    *place = inner.next_work(true);
+                    if place.is_none() {
+                        break;
+                    }
+                }
+                (inner.attached.clone(), inner.wakeups())
+            };
+            self.wake(wakeups);
+            let mut any = false;
+            for work in batch.into_iter().flatten() {
+                any = true;
+                self.perform(work, attached.as_deref());
+            }
+            if !any {
+                return;
+            }
+        }
+    }
+
+    fn perform(&self, work: Work, attached: Option<&Attached>) {
+        match work {
+            Work::Complete(bio, result) => bio.complete(status_of(result)),
+            Work::Drop(slot) => drop(slot),
+            Work::App(data, op) => match attached {
+                Some(disk) => disk.data.submit_clone(data, u64::from(op)),
+                None => {
+                    drop(data);
+                    self.local_done(op, false, None);
+                }
+            },
+            Work::Read(payload, op, sector) => match attached {
+                Some(disk) => disk.data.submit_read(sector, payload, u64::from(op)),
+                None => self.local_done(op, false, Some(payload)),
+            },
+            Work::Write(payload, op, action, sector, len_sectors, flags) => match attached {
+                Some(disk) => submit_write(disk, payload, op, action, sector, len_sectors, flags),
+                None => self.local_done(op, false, None),
+            },
+        }
+    }
+
+    /// The disk finished an operation. Context: any.
+    pub(crate) fn local_done(&self, op: OpId, ok: bool, payload: Option<Payload>) {
+        let mut done: [Option<Work>; BATCH] = [const { None }; BATCH];
+        let mut leftover = None;
+        let wakeups = {
+            let mut inner = self.inner.lock();
+            let inner = &mut *inner;
+            let reads = matches!(
+                inner.volume.op(op).kind,
+                Kind::PeerRead | Kind::RsRead | Kind::OvOwn | Kind::OvPeer
+            );
+            if reads {
+                if let Some(slot) = inner.slots.get_mut(op as usize) {
+                    slot.payload = payload;
+                }
+            } else {
+                leftover = payload;
+            }
+            let queues = inner.queues.clone();
+            inner.volume.local_done(op, ok, &mut Via(queues.as_deref()));
+            if reads && inner.volume.op(op).kind == Kind::Free {
+                leftover = inner
+                    .slots
+                    .get_mut(op as usize)
+                    .and_then(|slot| slot.payload.take());
+            }
+            for place in done.iter_mut() {
+                *place = inner.next_work(false);
+                if place.is_none() {
+                    break;
+                }
+            }
+            let mut wakeups = inner.wakeups();
+            // What is left needs task context.
+            wakeups.worker |= wakeups.effects;
+            wakeups
+        };
+        drop(leftover);
+        self.wake(wakeups);
+        for work in done.into_iter().flatten() {
+            match work {
+                Work::Complete(bio, result) => bio.complete(status_of(result)),
+                Work::Drop(_) | Work::App(..) | Work::Write(..) | Work::Read(..) => {}
+            }
+        }
+    }
+
+    /// Has the worker tell user space about this device. Context: any.
+    pub(crate) fn tell(&self) {
+        let todo = &mut self.inner.lock().worker_todo;
+        *todo = todo.with(Todo::NOTIFY);
+        self.worker_event.signal();
+    }
+
+    /// What the worker has to do. Context: any.
+    pub(crate) fn take_worker_todo(&self) -> Todo {
+        core::mem::take(&mut self.inner.lock().worker_todo)
+    }
+
+    /// Offers bios that wait to the engine. Context: task.
+    pub(crate) fn admit_pending(&self) {
+        loop {
+            let (more, refused) = self.with(|inner, link, now| {
+                for _ in 0..BATCH {
+                    let Some(io) = inner.pending.front().map(app_io) else {
+                        return (false, None);
+                    };
+                    match inner.volume.submit(io, link, now) {
+                        Admission::Accepted(op) => {
+                            let bio = inner.pending.pop();
+                            inner.keep_bio(op, bio);
+                        }
+                        Admission::Later => return (false, None),
+                        Admission::Refused(result) => {
+                            let bio = inner.pending.pop();
+                            return (true, bio.map(|bio| (bio, result)));
+                        }
+                    }
+                }
+                (true, None)
+            });
+            if let Some((bio, result)) = refused {
+                bio.complete(status_of(result));
+            }
+            if !more {
+                break;
+            }
+        }
+        self.changed.wake_all();
+    }
+
+    /// Whether bios of the application wait or are under way. Context: any.
+    pub(crate) fn has_app_io(&self) -> bool {
+        let inner = self.inner.lock();
+        !inner.pending.is_empty() || inner.volume.upper_pending() > 0
+    }
+
+    /// Next sequence number of the volume (wire-protocol section 6.1). Context: any.
+    pub(crate) fn next_sequence(&self) -> u32 {
+        self.sequence.fetch_add(1, Relaxed).wrapping_add(1)
+    }
+
+    /// Makes room for more operations of the peer. Context: task.
+    pub(crate) fn grow_ops(&self) -> Result {
+        let old = self.peek(|volume| volume.ops_capacity());
+        let total = (old as usize).saturating_mul(2);
+        if total > 65_536 {
+            return Err(ENOMEM);
+        }
+        let ops = Buf::filled(total, Op::FREE)?;
+        let mut slots = Buf::from_fn(total, |_| Slot::default())?;
+        let queues = self.inner.lock().queues.clone();
+        if let Some(queues) = queues {
+            queues.grow(total.saturating_mul(2))?;
+        }
+        let old = {
+            let mut inner = self.inner.lock();
+            let inner = &mut *inner;
+            for (new, old) in slots.iter_mut().zip(inner.slots.iter_mut()) {
+                core::mem::swap(new, old);
+            }
+            core::mem::swap(&mut inner.slots, &mut slots);
+            inner.volume.grow_ops(ops)
+        };
+        drop((old, slots));
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn wakeups(&mut self) -> Wakeups {
+        let mut todo = self.volume.take_todo();
+        if self.pending.is_empty() {
+            // Nobody to admit: no reason to wake the worker for every request that ends.
+            todo = todo.without(Todo::ADMIT);
+        }
+        self.ready |= todo.has(Todo::READY);
+        let worker = todo.without(Todo::METADATA).without(Todo::WAKE);
+        self.worker_todo = self.worker_todo.with(worker);
+        Wakeups {
+            worker: !worker.is_empty(),
+            metadata: todo.has(Todo::METADATA),
+            waiters: todo.has(Todo::WAKE),
+            effects: self.volume.has_effects() || self.ready,
+        }
+    }
+
+    fn next_work(&mut self, may_submit: bool) -> Option<Work> {
+        let effect = self.volume.next_effect(may_submit)?;
+        let slot = |slots: &mut Buf<Slot>, op: OpId| {
+            slots
+                .get_mut(op as usize)
+                .map(core::mem::take)
+                .unwrap_or_default()
+        };
+        Some(match effect {
+            Effect::Complete { op, result } => {
+                let mut slot = slot(&mut self.slots, op);
+                match slot.bio.take() {
+                    Some(bio) => Work::Complete(bio, result),
+                    None => Work::Drop(slot),
+                }
+            }
+            Effect::Release { op } => Work::Drop(slot(&mut self.slots, op)),
+            Effect::SubmitApp { op } => {
+                match self
+                    .slots
+                    .get(op as usize)
+                    .and_then(|slot| slot.bio.as_ref())
+                {
+                    Some(bio) => Work::App(bio.data(), op),
+                    None => Work::Drop(Slot::default()),
+                }
+            }
+            Effect::SubmitWrite {
+                op,
+                action,
+                sector,
+                len_sectors,
+                bio,
+            } => {
+                let payload = slot(&mut self.slots, op).payload;
+                Work::Write(payload, op, action, sector, len_sectors, bio)
+            }
+            Effect::SubmitRead { op, sector, .. } => match self.take_payload(op) {
+                Some(payload) => Work::Read(payload, op, sector),
+                None => Work::Drop(Slot::default()),
+            },
+        })
+    }
+
+    /// Puts the bio of an operation into the table.
+    pub(crate) fn keep_bio(&mut self, op: OpId, bio: Option<Bio>) {
+        if let Some(slot) = self.slots.get_mut(op as usize) {
+            slot.bio = bio;
+        }
+    }
+
+    /// Takes a payload back out of the table.
+    pub(crate) fn take_payload(&mut self, op: OpId) -> Option<Payload> {
+        self.slots
+            .get_mut(op as usize)
+            .and_then(|slot| slot.payload.take())
+    }
+
+    /// Puts the payload of a peer's operation into the table.
+    pub(crate) fn keep_payload(&mut self, op: OpId, payload: Option<Payload>) {
+        if let Some(slot) = self.slots.get_mut(op as usize) {
+            slot.payload = payload;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! drbd.ko: hosts the replication engine (`drbd_core`) in the kernel.
+//!
+//! `os/` and `sys.rs` hold every `unsafe` block of the module; all other files are written against
+//! the safe layer in `os/`.
+//!
+//! # Lock order
+//!
+//! Outer before inner; a guard never crosses a call that sleeps, sends or allocates, unless it is
+//! a mutex.
+//!
+//! 1. `Resource::admin` (mutex): one administrative command at a time
+//! 2. `Registry::changes` (mutex): an object comes into being, or goes
+//! 3. `Connection::thread` (mutex)
+//! 4. the notifier's lock (mutex): it gathers facts, so the lists come after it
+//! 5. `Registry::resources` (mutex)
+//! 6. `Resource::devices`, `Resource::connections`, `Resource::options`, `Connection::resource`,
+//!    `Connection::conf`, `Device::disk`, `Device::disk_options`, `Device::threads` (mutexes):
+//!    short looks at lists and options
+//! 7. `Device::inner` (spinlock, interrupts off): a volume
+//! 8. `Connection::shared` (spinlock)
+//! 9. `Queues::send`, `Queues::replies` (spinlocks): leaves
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::undocumented_unsafe_blocks
+)]
+
+use kernel::prelude::*;
+
+mod admin;
+mod attach;
+mod authenticate;
+mod change;
+mod conf;
+mod connect;
+mod connection;
+mod crypto;
+mod device;
+mod device_io;
+mod mem;
+mod meta_receiver;
+mod netlink;
+mod notify;
+mod options;
+mod os;
+mod proc;
+mod queues;
+mod receiver;
+mod resource;
+mod role;
+#[cfg(drbd_selftest)]
+mod selftest;
+mod sender;
+mod sys;
+mod threads;
+mod verify;
+
+module! {
+    type: Drbd,
+    name: "drbd",
+    authors: ["The drbd-rs authors"],
+    description: "Distributed Replicated Block Device",
+    license: "GPL",
+}
+
+/// The loaded module. Fields are dropped from top to bottom: what uses something comes before it.
+struct Drbd {
+    #[cfg(drbd_selftest)]
+    _selftest: selftest::SelfTest,
+    _control: netlink::Control,
+    _proc: os::procfs::ProcFile,
+    _major: os::disk::Major,
+    _deferred: os::deferred::Queue,
+}
+
+impl kernel::Module for Drbd {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let deferred = os::deferred::Queue::new()?;
+        let major = os::disk::Major::register()?;
+        let notifier = notify::Notifier::new()?;
+        let registry = resource::Registry::new(notifier)?;
+        let proc = proc::create(&registry)?;
+        pr_info!("version 9.90.0, protocol 100-101, API 2\n");
+        Ok(Drbd {
+            #[cfg(drbd_selftest)]
+            _selftest: selftest::run()?,
+            _control: netlink::Control::start(registry)?,
+            _proc: proc,
+            _major: major,
+            _deferred: deferred,
+        })
+    }
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The meta receiver: acknowledgements, and whether the peer is alive (wire-protocol section 10).
+
+use crate::{
+    connection::{Connection, DeviceCache},
+    device::Device,
+    os::{
+        kthread::Ctl,
+        lock::{Arc, Full, Relaxed},
+        recv::{RecvError, RecvWait},
+        socket::Socket,
+        timer::now_ms,
+    },
+};
+use drbd_core::{
+    engine::{reply_queue::ReplyItem, volume::End},
+    state::Conn,
+    wire::{dialect::Dialect, dispatch, header::Header, packet::Packet, Stage},
+};
+use kernel::prelude::*;
+
+fn broken(why: &'static str) -> End {
+    End {
+        conn: Conn::NetworkFailure,
+        why,
+    }
+}
+
+/// The meta receiver's thread.
+pub(crate) fn run(connection: &Connection, socket: &Socket, dialect: Dialect, ctl: &Ctl) {
+    let mut receiver = MetaReceiver {
+        connection,
+        socket,
+        dialect,
+        devices: DeviceCache::default(),
+        pinged_ms: None,
+        idle_ms: 0,
+        answer_ms: 0,
+        conf_version: None,
+        ahead: Ahead {
+            bytes: [0; AHEAD_BYTES],
+            from: 0,
+            to: 0,
+        },
+    };
+    while !ctl.should_stop() && connection.ending().is_none() {
+        if let Err(end) = receiver.packet() {
+            connection.end(end);
+            return;
+        }
+    }
+}
+
+struct MetaReceiver<'a> {
+    connection: &'a Connection,
+    socket: &'a Socket,
+    dialect: Dialect,
+    devices: DeviceCache,
+    /// When the ping was sent whose answer is awaited.
+    pinged_ms: Option<u64>,
+    /// ping-int and ping-timeout, and the version of the options that they are from.
+    idle_ms: u32,
+    answer_ms: u32,
+    conf_version: Option<u32>,
+    ahead: Ahead,
+}
+
+/// Bytes that arrived together: acknowledgements come in bursts.
+struct Ahead {
+    bytes: [u8; AHEAD_BYTES],
+    from: usize,
+    to: usize,
+}
+
+const AHEAD_BYTES: usize = 1024;
+
+impl Ahead {
+    fn len(&self) -> usize {
+        self.to.saturating_sub(self.from)
+    }
+
+    fn get(&self, len: usize) -> Option<&[u8]> {
+        self.bytes.get(self.from..self.to)?.get(..len)
+    }
+
+    fn drop_front(&mut self, len: usize) {
+        self.from = self.from.saturating_add(len).min(self.to);
+    }
+
+    /// Room behind what is there, which moves to the front.
+    fn room(&mut self) -> &mut [u8] {
+        self.bytes.copy_within(self.from..self.to, 0);
+        self.to = self.len();
+        self.from = 0;
+        self.bytes.get_mut(self.to..).unwrap_or(&mut [])
+    }
+}
+
+impl MetaReceiver<'_> {
+    fn packet(&mut self) -> Result<(), End> {
+        let header_len = self.dialect.header_len();
+        self.receive(header_len)?;
+        let header = Header::decode(self.dialect, self.ahead.get(header_len).unwrap_or(&[]))
+            .map_err(|_| broken("bad magic on the meta socket"))?;
+        let frame = dispatch(self.dialect, Stage::Meta, &header).map_err(|error| End {
+            conn: match error.reaction(Stage::Meta) {
+                drbd_core::wire::error::Reaction::Disconnecting => Conn::Disconnecting,
+                _ => Conn::NetworkFailure,
+            },
+            why: "a packet that does not belong on the meta socket",
+        })?;
+        let len = header_len.saturating_add(frame.fixed_len);
+        self.receive(len)?;
+        let body = self.ahead.get(len).and_then(|all| all.get(header_len..));
+        let packet = Packet::decode(self.dialect, &frame, body.unwrap_or(&[]))
+            .map_err(|_| broken("a malformed packet on the meta socket"))?;
+        self.ahead.drop_front(len);
+        self.connection.note_received();
+        match packet {
+            Packet::Ping => {
+                self.connection.queues.push_reply(ReplyItem::PingAck);
+                Ok(())
+            }
+            Packet::PingAck => {
+                self.pinged_ms = None;
+                let pings = &self.connection.pings_answered;
+                let answered = pings.fetch_add(1, Full).wrapping_add(1);
+                for device in self.connection.devices().iter() {
+                    device.with(|inner, link, now| inner.volume.ping_answered(answered, link, now));
+                }
+                self.connection.changed.wake_all();
+                Ok(())
+            }
+            Packet::BarrierAck(ack) => {
+                if !self
+                    .connection
+                    .queues
+                    .barrier_acked(ack.number, ack.set_size)
+                {
+                    return Err(End {
+                        conn: Conn::ProtocolError,
+                        why: "a barrier acknowledgement that does not fit what was sent",
+                    });
+                }
+                for device in self.connection.devices().iter() {
+                    device.with(|inner, link, _| inner.volume.barrier_acked(ack.number, link));
+                }
+                Ok(())
+            }
+            Packet::ConnStChgReply(reply) => {
+                self.connection.answered(reply.0);
+                Ok(())
+            }
+            Packet::DelayProbe(_) => Ok(()),
+            packet => {
+                let volume = frame.volume.unwrap_or(0);
+                let device = self
+                    .device(volume)
+                    .ok_or(broken("a packet for an unknown volume"))?;
+                device.with(|inner, link, now| inner.volume.meta_packet(&packet, link, now))
+            }
+        }
+    }
+
+    fn device(&mut self, volume: u16) -> Option<Arc<Device>> {
+        self.devices.find(self.connection, volume)
+    }
+
+    fn read_options(&mut self) {
+        let version = self.connection.conf_version();
+        if self.conf_version != Some(version) {
+            self.conf_version = Some(version);
+            let net = self.connection.net();
+            self.idle_ms = net.ping_int.saturating_mul(1000);
+            self.answer_ms = net.ping_timeo.saturating_mul(100);
+        }
+    }
+
+    /// Receives until `len` bytes, at most a packet, are there; pings a silent peer, and gives it
+    /// up when it stays silent.
+    fn receive(&mut self, len: usize) -> Result<(), End> {
+        while self.ahead.len() < len {
+            self.read_options();
+            let wait_ms = if self.pinged_ms.is_some() {
+                self.answer_ms
+            } else {
+                self.idle_ms
+            };
+            let wait = RecvWait::Ms(wait_ms.max(1));
+            match self.socket.recv_some(self.ahead.room(), wait) {
+                Ok(0) => return Err(broken("an oversized packet")),
+                Ok(more) => self.ahead.to = self.ahead.to.saturating_add(more),
+                Err(RecvError::TimedOut) => self.silent()?,
+                Err(RecvError::Closed) => return Err(broken("the peer closed the meta socket")),
+                Err(_) => return Err(broken("receiving on the meta socket failed")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing came for as long as was waited.
+    fn silent(&mut self) -> Result<(), End> {
+        if self.connection.ending().is_some() {
+            return Err(broken("the connection ends"));
+        }
+        let now = now_ms();
+        let last = self.connection.last_received_ms.load(Relaxed);
+        // What arrived on the data socket is as good as an answer.
+        match self.pinged_ms {
+            Some(pinged) if last > pinged => self.pinged_ms = None,
+            Some(_) => return Err(broken("the peer did not answer a ping in time")),
+            None if now.saturating_sub(last) < u64::from(self.idle_ms) => {}
+            None => {
+                let _ = self.connection.queues.ping();
+                self.pinged_ms = Some(now);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Changing options of what exists already (drbd9-api section 5).
+
+use crate::{
+    admin::{kernel_error, refuse, Outcome, OK},
+    attach,
+    conf::protocol_of,
+    connection::Connection,
+    crypto::Algorithms,
+    device::Device,
+    os::lock::Arc,
+    resource::Resource,
+    verify,
+};
+use drbd_core::{
+    config::{DiskOptions, NetOptions, PeerDeviceOptions, ResourceOptions},
+    engine::agreement,
+    genl::RetCode,
+    wire::{handshake::Protocol, Packet},
+};
+use kernel::prelude::*;
+
+/// resource-options.
+pub(crate) fn set_resource_options(resource: &Arc<Resource>, options: &ResourceOptions) -> Outcome {
+    let _admin = resource.admin.lock();
+    *resource.options.lock() = *options;
+    resource.notifier.resource_changed(resource);
+    OK
+}
+
+/// net-options. What is agreed with the peer is told to it at once.
+pub(crate) fn set_net_options(
+    resource: &Arc<Resource>,
+    connection: &Arc<Connection>,
+    net: NetOptions,
+) -> Outcome {
+    let _admin = resource.admin.lock();
+    verify::check_change(resource, &connection.net(), &net)?;
+    let algorithms = Algorithms::of(&net)?;
+    let (old, old_algorithms) = {
+        let mut conf = connection.conf.lock();
+        (
+            core::mem::replace(&mut conf.net, net),
+            core::mem::replace(&mut conf.algorithms, algorithms),
+        )
+    };
+    drop(old_algorithms);
+    let alg_changed = old.verify_alg != net.verify_alg;
+    connection.conf_changed();
+    connection.queues.set_max_epoch_size(net.max_epoch_size);
+    let established = connection.is_established();
+    for device in connection.devices().iter() {
+        let options = connection.peer_options(device.number);
+        device.with(|inner, link, _| {
+            inner.volume.set_peer_options(options);
+            if established {
+                inner.volume.set_protocol(protocol_of(&net));
+                if alg_changed {
+                    inner.volume.send_sync_param(link);
+                }
+            }
+        });
+    }
+    let told = |net: &NetOptions| crate::connect::own_protocol(net, false, false);
+    if established && told(&old) != told(&net) {
+        let _ = connection
+            .queues
+            .control(0, Packet::ProtocolUpdate(told(&net)));
+    }
+    OK
+}
+
+/// The peer changed what both have to agree on. Context: task.
+pub(crate) fn adopt(connection: &Connection, peer: &Protocol) {
+    {
+        let mut conf = connection.conf.lock();
+        agreement::adopt(&mut conf.net, peer);
+    }
+    connection.conf_changed();
+    for device in connection.devices().iter() {
+        let options = connection.peer_options(device.number);
+        device.with(|inner, _, _| {
+            inner.volume.set_peer_options(options);
+            inner.volume.set_protocol(peer.protocol);
+        });
+    }
+    if let Some(resource) = connection.resource() {
+        resource.notifier.connection_changed(&resource, connection);
+    }
+}
+
+/// peer-device-options.
+pub(crate) fn set_peer_device_options(
+    resource: &Arc<Resource>,
+    connection: &Arc<Connection>,
+    device: &Arc<Device>,
+    options: PeerDeviceOptions,
+) -> Outcome {
+    let _admin = resource.admin.lock();
+    {
+        let mut conf = connection.conf.lock();
+        let number = device.number;
+        match conf
+            .peer_devices
+            .iter_mut()
+            .find(|(other, _)| *other == number)
+        {
+            Some((_, place)) => *place = options,
+            None => conf
+                .peer_devices
+                .push((number, options), GFP_KERNEL)
+                .map_err(kernel_error)?,
+        }
+    }
+    let options = connection.peer_options(device.number);
+    device.with(|inner, _, _| inner.volume.set_peer_options(options));
+    OK
+}
+
+/// disk-options.
+pub(crate) fn set_disk_options(
+    resource: &Arc<Resource>,
+    device: &Arc<Device>,
+    options: &DiskOptions,
+) -> Outcome {
+    let _admin = resource.admin.lock();
+    if device.disk_options.lock().is_none() {
+        return Err(refuse(RetCode::ERR_NO_DISK, ""));
+    }
+    let engine = attach::engine_options(options);
+    device.with(|inner, _, _| inner.volume.set_disk_options(engine));
+    *device.disk_options.lock() = Some(*options);
+    OK
+}

@@ -1,0 +1,598 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The data receiver of an established connection.
+//!
+//! It blocks in three places only, each ended by the connection's end: for the next bytes, for the
+//! peer's writes to reach our disk at a barrier, and while all bits of a bitmap are set.
+
+use crate::{
+    conf::protocol_of,
+    connection::{Connection, DeviceCache},
+    crypto::{Digest, Digester, Integrity},
+    device::Device,
+    mem::KMem,
+    os::{
+        kthread::Ctl,
+        lock::{Arc, Relaxed},
+        pages::Payload,
+        recv::{RecvError, RecvWait},
+        socket::Socket,
+    },
+};
+use drbd_core::{
+    engine::{
+        agreement::agree,
+        reply_queue::ReplyItem,
+        volume::{write_of, End, PeerReadKind, PeerWriteFate, ReplyFate, Volume},
+    },
+    state::{Conn, Request, Ss},
+    wire::{
+        block::{BlockRequest, DpFlags},
+        command::Command,
+        dialect::Dialect,
+        dispatch,
+        error::WireError,
+        handshake::{Protocol, ReplicationProtocol},
+        header::Header,
+        packet::Packet,
+        Frame, Stage, MAX_FRAME,
+    },
+};
+use kernel::prelude::*;
+
+mod verify;
+
+fn protocol_error(why: &'static str) -> End {
+    End {
+        conn: Conn::ProtocolError,
+        why,
+    }
+}
+
+/// Receives until the connection ends; the result says why. Context: the connection's thread.
+pub(crate) fn run(
+    connection: &Connection,
+    socket: &Socket,
+    dialect: Dialect,
+    ctl: &Ctl,
+) -> Result<(), End> {
+    let mut receiver = Receiver {
+        connection,
+        socket,
+        dialect,
+        devices: DeviceCache::default(),
+        body: KVec::from_elem(0u8, 4096, GFP_KERNEL)
+            .map_err(|_| protocol_error("out of memory"))?,
+        integrity: Integrity::default(),
+        ctl,
+        digester: Digester::default(),
+        max_buffers: 0,
+        conf_version: None,
+    };
+    loop {
+        if let Some(end) = connection.ending() {
+            return Err(end);
+        }
+        receiver.packet()?;
+    }
+}
+
+struct Receiver<'a> {
+    connection: &'a Connection,
+    socket: &'a Socket,
+    dialect: Dialect,
+    devices: DeviceCache,
+    /// For packets of the bitmap.
+    body: KVec<u8>,
+    /// data-integrity-alg as the peer last told it.
+    integrity: Integrity,
+    ctl: &'a Ctl,
+    digester: Digester,
+    /// Option max-buffers, and the version of the options that it is from.
+    max_buffers: u32,
+    conf_version: Option<u32>,
+}
+
+/// How long at most a packet waits for memory that earlier ones use.
+const BUFFERS_WAIT_MS: u32 = 100;
+
+impl Receiver<'_> {
+    fn bytes(&self, room: &mut [u8]) -> Result<(), End> {
+        let mut got = 0;
+        match self.socket.recv_exact(room, &mut got, RecvWait::Forever) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.lost(error)),
+        }
+    }
+
+    fn lost(&self, error: RecvError) -> End {
+        let why = match error {
+            RecvError::Closed => "the peer closed the connection",
+            RecvError::TimedOut | RecvError::Interrupted | RecvError::Failed(_) => {
+                "receiving on the data socket failed"
+            }
+        };
+        self.connection.ending().unwrap_or(End {
+            conn: Conn::BrokenPipe,
+            why,
+        })
+    }
+
+    fn packet(&mut self) -> Result<(), End> {
+        let mut bytes = [0u8; MAX_FRAME];
+        let header_len = self.dialect.header_len();
+        let (head, rest) = bytes
+            .split_at_mut_checked(header_len)
+            .ok_or(protocol_error("an oversized header"))?;
+        self.bytes(head)?;
+        let header = Header::decode(self.dialect, head)
+            .map_err(|_| protocol_error("bad magic on the data socket"))?;
+        let frame = dispatch(self.dialect, Stage::Data, &header).map_err(|error| {
+            protocol_error(match error {
+                WireError::Unexpected {
+                    command: Command::AuthChallenge,
+                } => {
+                    "the peer asks for authentication: set cram-hmac-alg and shared-secret here too"
+                }
+                _ => "a packet that does not belong on the data socket",
+            })
+        })?;
+        let fixed = rest
+            .get_mut(..frame.fixed_len)
+            .ok_or(protocol_error("an oversized packet"))?;
+        self.bytes(fixed)?;
+        let packet = Packet::decode(self.dialect, &frame, fixed)
+            .map_err(|_| protocol_error("a malformed packet on the data socket"))?;
+        self.connection.note_received();
+        match frame.volume {
+            None => self.connection_packet(&frame, packet),
+            Some(volume) => match self.device(volume) {
+                Some(device) => self.volume_packet(&device, &frame, packet),
+                None => self.unknown_volume(&frame, packet),
+            },
+        }
+    }
+
+    fn device(&mut self, volume: u16) -> Option<Arc<Device>> {
+        self.devices.find(self.connection, volume)
+    }
+
+    /// The peer has volumes that are not configured here: what only describes them is skipped.
+    fn unknown_volume(&self, frame: &Frame, packet: Packet) -> Result<(), End> {
+        match packet {
+            Packet::SyncParam(_) | Packet::Sizes(_) | Packet::Uuids(_) | Packet::State(_) => {
+                self.drain(frame.payload_len)
+            }
+            _ => Err(protocol_error(
+                "a packet for a volume that is not configured here",
+            )),
+        }
+    }
+
+    fn drain(&self, len: u32) -> Result<(), End> {
+        if len == 0 {
+            return Ok(());
+        }
+        self.socket
+            .recv_discard(len as usize, RecvWait::Forever)
+            .map_err(|error| self.lost(error))
+    }
+
+    fn connection_packet(&mut self, frame: &Frame, packet: Packet) -> Result<(), End> {
+        match packet {
+            Packet::Protocol(peer) => {
+                self.drain(0)?;
+                self.agree(&peer)?;
+                self.adopt_integrity(&peer)
+            }
+            Packet::ProtocolUpdate(peer) => {
+                self.adopt_integrity(&peer)?;
+                crate::options::adopt(self.connection, &peer);
+                Ok(())
+            }
+            Packet::Barrier(barrier) => self.barrier(barrier.number),
+            Packet::ConnStChgReq(request) => {
+                self.peer_disconnects(request);
+                Ok(())
+            }
+            Packet::DelayProbe(_) => self.drain(frame.payload_len),
+            _ => Err(protocol_error("an unexpected packet of the connection")),
+        }
+    }
+
+    fn agree(&self, peer: &Protocol) -> Result<(), End> {
+        let (discard, dry_run) = self.connection.one_shot();
+        let own = crate::connect::own_protocol(&self.connection.net(), discard, dry_run);
+        agree(&own, peer).map_err(|mismatch| {
+            pr_err!("incompatible {} settings\n", mismatch.name());
+            End {
+                conn: Conn::Disconnecting,
+                why: "the peer is configured differently: make the net options equal",
+            }
+        })
+    }
+
+    /// What the peer sends from here on has digests of its algorithm.
+    fn adopt_integrity(&mut self, peer: &Protocol) -> Result<(), End> {
+        self.integrity.set(&peer.integrity_alg).map_err(|_| End {
+            conn: Conn::Disconnecting,
+            why: "the kernel does not have the peer's data-integrity-alg",
+        })
+    }
+
+    /// Receives the digest before block data; empty without data-integrity-alg.
+    fn peers_digest(&self) -> Result<Digest, End> {
+        let mut digest = Digest::zeroes(self.integrity.len() as usize);
+        if self.integrity.is_on() {
+            self.bytes(digest.bytes_mut())?;
+        }
+        Ok(digest)
+    }
+
+    /// Compares it with the digest of what was received.
+    fn check(
+        &mut self,
+        peers: &Digest,
+        digest: impl FnOnce(&mut Integrity) -> Result<Digest>,
+    ) -> Result<(), End> {
+        if !self.integrity.is_on() {
+            return Ok(());
+        }
+        let own = digest(&mut self.integrity)
+            .map_err(|_| protocol_error("the peer's data-integrity-alg does not work"))?;
+        if own == *peers {
+            Ok(())
+        } else {
+            Err(protocol_error(
+                "data-integrity-alg: the data was changed on its way",
+            ))
+        }
+    }
+
+    /// P_BARRIER: everything before it is made durable, then acknowledged.
+    fn barrier(&self, number: u32) -> Result<(), End> {
+        let queues = &self.connection.queues;
+        let _ = queues.drained.wait_until(Some(self.ctl), None, || {
+            queues.epoch_is_drained() || self.connection.ending().is_some()
+        });
+        if let Some(end) = self.connection.ending() {
+            return Err(end);
+        }
+        let mut flushed = true;
+        for device in self.connection.devices().iter() {
+            self.wait_for(device, |volume| volume.generation_is_durable())?;
+            let attached = device.inner.lock().attached.clone();
+            let wanted = device
+                .disk_options
+                .lock()
+                .as_ref()
+                .is_some_and(|options| options.disk_flushes);
+            let Some(disk) = attached.filter(|disk| wanted && !disk.cannot_flush.load(Relaxed))
+            else {
+                continue;
+            };
+            if let Err(error) = disk.data.flush_sync() {
+                if error == EOPNOTSUPP {
+                    disk.cannot_flush.store(true, Relaxed);
+                    pr_warn!(
+                        "drbd{}: the disk has no flushes: draining it is all that orders writes\n",
+                        device.minor
+                    );
+                } else {
+                    pr_err!(
+                        "drbd{}: flushing the disk failed: {:?}\n",
+                        device.minor,
+                        error
+                    );
+                    device.with(|inner, link, now| inner.volume.fail_disk(link, now));
+                    flushed = false;
+                }
+            }
+        }
+        if !flushed {
+            // Without the acknowledgement the peer marks what it wrote, and it has to.
+            return Err(End {
+                conn: Conn::NetworkFailure,
+                why: "what the peer wrote is not durable",
+            });
+        }
+        queues.barrier_flushed(number);
+        Ok(())
+    }
+
+    /// The peer asks to end the connection.
+    fn peer_disconnects(&self, request: Request) {
+        let devices = self.connection.devices();
+        // All or none: a refusal of one volume must not leave the others torn down.
+        let mut code = devices
+            .iter()
+            .map(|device| device.peek(|volume| volume.would_answer(request, true)))
+            .find(|answer| !answer.is_success())
+            .unwrap_or(Ss::Success);
+        if code.is_success() {
+            for device in devices.iter() {
+                let answer = device
+                    .with(|inner, link, now| inner.volume.judge_peer(request, true, link, now));
+                if !answer.is_success() {
+                    code = answer;
+                }
+            }
+        }
+        self.connection.queues.push_reply(ReplyItem::StateReply {
+            volume: 0,
+            connection: true,
+            code: code.number(),
+        });
+    }
+
+    fn volume_packet(
+        &mut self,
+        device: &Arc<Device>,
+        frame: &Frame,
+        packet: Packet,
+    ) -> Result<(), End> {
+        self.wait_for(device, |volume| !volume.bulk_running())?;
+        match packet {
+            Packet::Data(_) | Packet::Trim(_) | Packet::Zeroes(_) => {
+                self.write(device, frame, &packet)
+            }
+            Packet::DataReply(data) => self.read_reply(device, frame, data.block_id.0, data.sector),
+            Packet::RsDataReply(data) => self.resync_reply(device, frame, data.sector),
+            Packet::RsDeallocated(desc) => {
+                let fate = device.with(|inner, link, now| {
+                    let fate = inner
+                        .volume
+                        .resync_reply(desc.sector, desc.size / 512, link);
+                    if let ReplyFate::Take(op) = fate {
+                        inner.volume.resync_data(op, true, link, now);
+                    }
+                    fate
+                });
+                match fate {
+                    ReplyFate::Take(_) | ReplyFate::Drop => Ok(()),
+                    ReplyFate::Unexpected => Err(protocol_error("resync data for no request")),
+                }
+            }
+            Packet::DataRequest(request) => self.read(device, PeerReadKind::Data, &request),
+            Packet::RsDataRequest(request) => self.read(device, PeerReadKind::Resync, &request),
+            Packet::OvRequest(request) => self.read(device, PeerReadKind::Verify, &request),
+            Packet::OvReply(request) => self.verify_reply(device, frame, &request),
+            Packet::RsThinReq(request) => self.read(device, PeerReadKind::ThinResync, &request),
+            Packet::Bitmap | Packet::CompressedBitmap => self.bitmap(device, frame),
+            packet => {
+                self.drain(frame.payload_len)?;
+                let result =
+                    device.with(|inner, link, now| inner.volume.data_packet(&packet, link, now));
+                if let Packet::SyncParam(param) = &packet {
+                    self.follow_verify_alg(param, result.is_ok())?;
+                }
+                self.connection.changed.wake_all();
+                result
+            }
+        }
+    }
+
+    /// Waits for something that the metadata thread brings about. `Err`: the connection ends.
+    fn wait_for(
+        &self,
+        device: &Device,
+        done: impl Fn(&Volume<KMem>) -> bool,
+    ) -> Result<(), End> {
+        if device.peek(&done) {
+            return Ok(());
+        }
+        let _ = device.changed.wait_until(Some(self.ctl), None, || {
+            device.peek(&done) || self.connection.ending().is_some()
+        });
+        self.connection.ending().map_or(Ok(()), Err)
+    }
+
+    /// Receives `len` bytes of block data, and the digest before them, which has to fit.
+    fn checked_payload(&mut self, device: &Device, len: u32) -> Result<Option<Payload>, End> {
+        let digest = self.peers_digest()?;
+        let payload = if len == 0 {
+            None
+        } else {
+            Some(self.payload(device, len)?)
+        };
+        self.check(&digest, |integrity| integrity.of_payload(payload.as_ref()))?;
+        Ok(payload)
+    }
+
+    /// The peer's writes and reads hold max-buffers pages: the disk is given some time to catch up.
+    /// Not more, since two congested nodes would wait for each other (replication-semantics 6.4).
+    fn spare_memory(&mut self, device: &Device) {
+        let version = self.connection.conf_version();
+        if self.conf_version != Some(version) {
+            self.conf_version = Some(version);
+            self.max_buffers = self.connection.net().max_buffers;
+        }
+        let limit = self.max_buffers;
+        if device.pool.in_use_pages() < limit {
+            return;
+        }
+        let _ = device
+            .changed
+            .wait_until(Some(self.ctl), Some(BUFFERS_WAIT_MS), || {
+                device.pool.in_use_pages() < limit || self.connection.ending().is_some()
+            });
+    }
+
+    fn payload(&mut self, device: &Device, len: u32) -> Result<Payload, End> {
+        self.spare_memory(device);
+        let mut payload = device
+            .pool
+            .alloc(len as usize)
+            .map_err(|_| protocol_error("a payload of impossible size"))?;
+        let mut got = 0;
+        self.socket
+            .recv_payload(&mut payload, &mut got, RecvWait::Forever)
+            .map_err(|error| self.lost(error))?;
+        Ok(payload)
+    }
+
+    fn write(&mut self, device: &Device, frame: &Frame, packet: &Packet) -> Result<(), End> {
+        let flags = match packet {
+            Packet::Data(data) => data.flags,
+            _ => DpFlags::NONE,
+        };
+        let len = match packet {
+            Packet::Data(_) => frame
+                .data_len(self.integrity.len(), flags)
+                .map_err(|_| protocol_error("a write of impossible size"))?,
+            _ => 0,
+        };
+        // Later versions say with each write what they want.
+        let protocol = if self.dialect.has_ack_flags() {
+            ReplicationProtocol::C
+        } else {
+            protocol_of(&self.connection.net())
+        };
+        let write = write_of(packet, len, self.dialect, protocol)
+            .ok_or(protocol_error("a write that is none"))?;
+        let mut payload = match packet {
+            Packet::Data(_) => self.checked_payload(device, len)?,
+            _ => None,
+        };
+        for _ in 0..2 {
+            let fate = device.with(|inner, link, now| {
+                // The payload has to be in the table before the engine may launch the write.
+                let next = inner.volume.next_op();
+                inner.keep_payload(next, payload.take());
+                let fate = inner.volume.peer_write(write, link, now);
+                if !matches!(fate, PeerWriteFate::Accepted(_)) {
+                    payload = inner.take_payload(next);
+                }
+                fate
+            });
+            match fate {
+                PeerWriteFate::Accepted(_) | PeerWriteFate::Dropped => return Ok(()),
+                PeerWriteFate::OutOfRange => {
+                    return Err(protocol_error("a write beyond the end of the device"))
+                }
+                PeerWriteFate::NoSlot => device
+                    .grow_ops()
+                    .map_err(|_| protocol_error("more writes in flight than can be held"))?,
+            }
+        }
+        Err(protocol_error("more writes in flight than can be held"))
+    }
+
+    fn read(
+        &mut self,
+        device: &Device,
+        kind: PeerReadKind,
+        request: &BlockRequest,
+    ) -> Result<(), End> {
+        let len_sectors = request.size / 512;
+        self.spare_memory(device);
+        for _ in 0..2 {
+            let begun = device.with(|inner, link, now| {
+                inner.volume.peer_read(
+                    kind,
+                    request.sector,
+                    len_sectors,
+                    request.block_id,
+                    link,
+                    now,
+                )
+            });
+            match begun {
+                Ok(None) => return Ok(()),
+                Ok(Some(op)) => {
+                    let payload = device
+                        .pool
+                        .alloc(request.size as usize)
+                        .map_err(|_| protocol_error("a read of impossible size"))?;
+                    device.with(|inner, link, now| {
+                        inner.keep_payload(op, Some(payload));
+                        inner.volume.peer_read_start(op, link, now);
+                    });
+                    return Ok(());
+                }
+                Err(PeerWriteFate::NoSlot) => device
+                    .grow_ops()
+                    .map_err(|_| protocol_error("more reads in flight than can be held"))?,
+                Err(_) => return Err(protocol_error("a read beyond the end of the device")),
+            }
+        }
+        Err(protocol_error("more reads in flight than can be held"))
+    }
+
+    /// P_DATA_REPLY: straight into the application's buffer.
+    fn read_reply(
+        &mut self,
+        device: &Device,
+        frame: &Frame,
+        handle: u64,
+        sector: u64,
+    ) -> Result<(), End> {
+        let found = {
+            let inner = device.inner.lock();
+            inner.volume.expected_reply(handle, sector).and_then(|op| {
+                let len = inner.volume.op(op).len_bytes();
+                let data = inner.slots.get(op as usize)?.bio.as_ref()?.data();
+                Some((op, len, data))
+            })
+        };
+        let (op, len, data) = found.ok_or(protocol_error("data for no request"))?;
+        if frame.payload_len.checked_sub(self.integrity.len()) != Some(len) {
+            return Err(protocol_error("data of another length than was asked for"));
+        }
+        let digest = self.peers_digest()?;
+        let mut got = 0;
+        self.socket
+            .recv_bio(&data, &mut got, RecvWait::Forever)
+            .map_err(|error| self.lost(error))?;
+        self.check(&digest, |integrity| integrity.of_bio(&data))?;
+        drop(data);
+        device.with(|inner, link, _| inner.volume.read_answered(op, true, link));
+        Ok(())
+    }
+
+    /// P_RS_DATA_REPLY: a block that we asked for.
+    fn resync_reply(&mut self, device: &Device, frame: &Frame, sector: u64) -> Result<(), End> {
+        let len = frame
+            .data_len(self.integrity.len(), DpFlags::NONE)
+            .map_err(|_| protocol_error("resync data of impossible size"))?;
+        let mut leftover = self.checked_payload(device, len)?;
+        let fate = device.with(|inner, link, now| {
+            let fate = inner.volume.resync_reply(sector, len / 512, link);
+            if let ReplyFate::Take(op) = fate {
+                inner.keep_payload(op, leftover.take());
+                inner.volume.resync_data(op, false, link, now);
+            }
+            fate
+        });
+        drop(leftover);
+        match fate {
+            ReplyFate::Take(_) | ReplyFate::Drop => Ok(()),
+            ReplyFate::Unexpected => Err(protocol_error("resync data for no request")),
+        }
+    }
+
+    fn bitmap(&mut self, device: &Device, frame: &Frame) -> Result<(), End> {
+        let command = frame.command;
+        let len = frame.payload_len as usize;
+        // The peer may have decided on a resync that is decided here only with its P_STATE.
+        let fits = device.with(|inner, _, _| inner.volume.bitmap_packet_fits(command, len));
+        if !fits {
+            return Err(protocol_error("a piece of bitmap that does not fit"));
+        }
+        let mut body = core::mem::take(&mut self.body);
+        let received = match body.get_mut(..len) {
+            Some(room) => self.bytes(room),
+            None => Err(protocol_error("an oversized piece of bitmap")),
+        };
+        let result = received.and_then(|()| {
+            device.with(|inner, link, now| {
+                let bytes = body.get(..len).unwrap_or(&[]);
+                inner
+                    .volume
+                    .bitmap_packet(command, bytes, link, now)
+                    .map_err(|_| protocol_error("a malformed piece of bitmap"))
+            })
+        });
+        self.body = body;
+        result
+    }
+}

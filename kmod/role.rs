@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! primary and secondary: hosts the engine's promotion.
+
+use crate::{
+    admin::{kernel_error, refuse, state_code, Outcome},
+    change::request_state,
+    device::Device,
+    os::{
+        lock::{Arc, Relaxed},
+        timer::sleep_ms,
+    },
+    resource::Resource,
+};
+use drbd_core::{
+    engine::promotion::{Promotion, Step},
+    state::{Role, Ss},
+};
+use kernel::prelude::*;
+
+/// How long a demotion waits for the last opener to be gone (udev looks at devices shortly).
+const OPENER_PATIENCE_MS: u32 = 1000;
+
+/// primary and secondary. Context: a process of user space.
+pub(crate) fn set_role(resource: &Arc<Resource>, primary: bool, force: bool) -> Outcome {
+    let _admin = resource.admin.lock();
+    if primary {
+        promote(resource, force)
+    } else {
+        demote(resource)
+    }
+}
+
+fn promote(resource: &Arc<Resource>, force: bool) -> Outcome {
+    let devices = resource.devices().map_err(kernel_error)?;
+    if resource.role() == Role::Primary {
+        return Ok(state_code(Ss::NothingToDo));
+    }
+    let ping_timeout_ms = resource.first_connection().map_or(500, |connection| {
+        connection.net().ping_timeo.saturating_mul(100)
+    });
+    ping_peers(resource, ping_timeout_ms);
+    let promotion = Promotion::new(devices.len(), force, ping_timeout_ms);
+    drive(resource, &devices, promotion, Role::Primary)
+}
+
+/// Finds out whether the peer is still there, so that a dead one does not take part.
+fn ping_peers(resource: &Arc<Resource>, ping_timeout_ms: u32) {
+    let Some(connection) = resource.first_connection() else {
+        return;
+    };
+    if !connection.is_established() {
+        return;
+    }
+    let number = connection.queues.ping();
+    let answered = || {
+        let count = connection.pings_answered.load(Relaxed);
+        (count.wrapping_sub(number) as i32) >= 0
+    };
+    let _ = connection.changed.wait_killable(Some(ping_timeout_ms), || {
+        answered() || !connection.is_established()
+    });
+}
+
+/// Becomes Secondary; the resource's admin lock is held.
+pub(crate) fn demote(resource: &Arc<Resource>) -> Outcome {
+    let devices = resource.devices().map_err(kernel_error)?;
+    if resource.role() != Role::Primary {
+        return Ok(state_code(Ss::NothingToDo));
+    }
+    for device in devices.iter() {
+        let _ = device.changed.wait_killable(Some(OPENER_PATIENCE_MS), || {
+            !crate::threads::is_open(device)
+        });
+        if crate::threads::is_open(device) {
+            return Err(refuse(
+                state_code(Ss::DeviceInUse),
+                "the device is held open: unmount it, or find the user with fuser -v",
+            ));
+        }
+        let _ = device.changed.wait_killable(None, || !device.has_app_io());
+    }
+    drive(
+        resource,
+        &devices,
+        Promotion::demotion(devices.len()),
+        Role::Secondary,
+    )
+}
+
+fn drive(
+    resource: &Arc<Resource>,
+    devices: &KVec<Arc<Device>>,
+    mut promotion: Promotion,
+    role: Role,
+) -> Outcome {
+    loop {
+        match promotion.step() {
+            Step::Sleep { ms } => sleep_ms(ms),
+            Step::Failed(code) => return Err(refuse(state_code(code), "")),
+            Step::Ask { volume, request } => {
+                let Some(device) = devices.get(volume) else {
+                    return Err(refuse(state_code(Ss::UnknownError), "a volume disappeared"));
+                };
+                let code = request_state(device, request)?;
+                promotion.result(code, device.state());
+            }
+            Step::Finish { forced } => {
+                for device in devices.iter() {
+                    device.with(|inner, link, now| inner.volume.role_changed(forced, link, now));
+                    settle(device);
+                }
+                resource.set_bare_role(role);
+                resource.notifier.resource_changed(resource);
+                return Ok(state_code(Ss::Success));
+            }
+        }
+    }
+}
+
+/// Waits until the block device shows the new role and the metadata holds it: a node that
+/// crashes after `primary` returned must know that it was Primary.
+fn settle(device: &Arc<Device>) {
+    let primary = device.state().role == Role::Primary;
+    if let Some(disk) = &*device.disk.lock() {
+        disk.set_read_only(!primary);
+    }
+    let version = device.peek(|volume| volume.md_version());
+    device.metadata_event.signal();
+    let _ = device
+        .changed
+        .wait_killable(None, || device.peek(|volume| volume.md_is_durable(version)));
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Requests with one reply, and dumps.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use drbd_core::genl::{info_texts, Command, RetCode};
+use netlink_packet_core::{
+    NetlinkHeader, NetlinkMessage, NetlinkPayload, NLM_F_DUMP, NLM_F_REQUEST,
+};
+use netlink_packet_generic::GenlMessage;
+
+use crate::message::DrbdMessage;
+use crate::{Error, Family, RequestMessage, Socket, Transport};
+
+/// How long an answer may take: an attach or a cluster-wide change takes its time.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(120);
+const RETRY_FIRST: Duration = Duration::from_millis(62);
+const RETRY_LONGEST: Duration = Duration::from_secs(10);
+
+/// The kernel's answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Result.
+    pub code: RetCode,
+    /// Additional texts.
+    pub texts: Vec<String>,
+    /// Attributes, for the requests that ask something.
+    pub attributes: Vec<u8>,
+}
+
+/// A connection to the family `drbd`.
+pub struct Client {
+    transport: Box<dyn Transport>,
+    family: Family,
+    sequence: u32,
+}
+
+impl Client {
+    /// Opens a socket and finds the family; the module must be loaded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Family::resolve`].
+    pub fn open() -> Result<Self, Error> {
+        Self::over(Box::new(Socket::open()?))
+    }
+
+    /// Finds the family over the given transport.
+    ///
+    /// # Errors
+    ///
+    /// As [`Family::resolve`].
+    pub fn over(mut transport: Box<dyn Transport>) -> Result<Self, Error> {
+        let family = Family::resolve(transport.as_mut())?;
+        Ok(Self {
+            transport,
+            family,
+            sequence: 1,
+        })
+    }
+
+    /// What the kernel says about the family.
+    pub fn family(&self) -> &Family {
+        &self.family
+    }
+
+    /// Sends a request and waits for its reply; repeats it while the kernel is in a transient state.
+    ///
+    /// # Errors
+    ///
+    /// Everything but a refusal by drbd, which is in the reply's code.
+    pub fn request(&mut self, request: &RequestMessage) -> Result<Reply, Error> {
+        let end = Instant::now() + REPLY_TIMEOUT;
+        let mut pause = RETRY_FIRST;
+        loop {
+            let reply = self.request_once(request)?;
+            if reply.code != RetCode::SS_IN_TRANSIENT_STATE || Instant::now() + pause >= end {
+                return Ok(reply);
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(RETRY_LONGEST);
+        }
+    }
+
+    fn request_once(&mut self, request: &RequestMessage) -> Result<Reply, Error> {
+        let sequence = self.send(request, NLM_F_REQUEST)?;
+        let end = Instant::now() + REPLY_TIMEOUT;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let datagram = self.receive(left)?;
+            for message in messages(&datagram) {
+                let message = message?;
+                if message.header.sequence_number != sequence {
+                    continue;
+                }
+                match message.payload {
+                    NetlinkPayload::InnerMessage(message) => return reply(message.payload),
+                    NetlinkPayload::Error(error) if error.code.is_some() => {
+                        return Err(Error::Refused(error.to_io()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Sends a dump request and collects the records.
+    ///
+    /// A filter that names an unknown resource gives one record without attributes and with code 158.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub fn dump(&mut self, request: &RequestMessage) -> Result<Vec<DrbdMessage>, Error> {
+        let sequence = self.send(request, NLM_F_REQUEST | NLM_F_DUMP)?;
+        let mut records = Vec::new();
+        loop {
+            let datagram = self.receive(REPLY_TIMEOUT)?;
+            for message in messages(&datagram) {
+                let message = message?;
+                if message.header.sequence_number != sequence {
+                    continue;
+                }
+                match message.payload {
+                    NetlinkPayload::InnerMessage(message) => records.push(message.payload),
+                    NetlinkPayload::Done(done) if done.code == 0 => return Ok(records),
+                    NetlinkPayload::Done(done) => {
+                        return Err(Error::Refused(std::io::Error::from_raw_os_error(
+                            -done.code,
+                        )));
+                    }
+                    NetlinkPayload::Error(error) => return Err(Error::Refused(error.to_io())),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Sends a dump request without parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub fn dump_all(&mut self, command: Command) -> Result<Vec<DrbdMessage>, Error> {
+        self.dump(&RequestMessage::new(command))
+    }
+
+    fn receive(&mut self, timeout: Duration) -> Result<Vec<u8>, Error> {
+        self.transport
+            .receive(timeout)
+            .map_err(|error| match error {
+                Error::Timeout(_) => Error::Timeout(REPLY_TIMEOUT),
+                other => other,
+            })
+    }
+
+    fn send(&mut self, request: &RequestMessage, flags: u16) -> Result<u32, Error> {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        let mut header = NetlinkHeader::default();
+        header.flags = flags;
+        header.sequence_number = self.sequence;
+        let mut payload = GenlMessage::from_payload(request.message()?);
+        payload.set_resolved_family_id(self.family.id);
+        payload.finalize();
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(payload));
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.transport.send(&bytes)?;
+        Ok(self.sequence)
+    }
+}
+
+fn reply(message: DrbdMessage) -> Result<Reply, Error> {
+    let texts = info_texts(&message.attributes)
+        .map(|text| text.map(|text| text.trim_end().to_owned()))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Reply {
+        code: message.header.code(),
+        texts,
+        attributes: message.attributes,
+    })
+}
+
+/// The messages of a datagram.
+pub(crate) fn messages(
+    datagram: &[u8],
+) -> impl Iterator<Item = Result<NetlinkMessage<GenlMessage<DrbdMessage>>, Error>> + '_ {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let declared = rest
+            .first_chunk::<4>()
+            .map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+        let Some(this) = usize::try_from(declared)
+            .ok()
+            .filter(|len| *len >= 16)
+            .and_then(|len| rest.get(..len))
+        else {
+            rest = &[];
+            return Some(Err(Error::Nonsense("truncated datagram".into())));
+        };
+        rest = rest.get(this.len().next_multiple_of(4)..).unwrap_or(&[]);
+        Some(NetlinkMessage::deserialize(this).map_err(Error::from))
+    })
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Commands of the administrator, as the host carries them out: one step at a time.
+
+use super::{
+    metadata,
+    node::{Node, Phase},
+};
+use drbd_core::{
+    engine::{
+        link::Link,
+        promotion::{Promotion, Step},
+        volume::{AttachError, Begin, End},
+    },
+    state::{Conn, Disk, Request, Role, Ss},
+    wire::packet::Packet,
+};
+
+/// A command under way.
+#[derive(Debug)]
+pub(crate) enum Admin {
+    Role {
+        promotion: Promotion,
+        asked: Option<usize>,
+        wake_ms: u64,
+    },
+    /// Volume, and how far: 0 begin, 1 take over, 2 wait.
+    Attach(usize, u8),
+    /// Volume, and how far: 0 quiesce, 1 ask, 2 wait for the answer, 3 wait for the end.
+    Detach(usize, u8, bool),
+    /// Whether the peer was asked.
+    Disconnect(bool),
+    Change {
+        request: Request,
+        asked: bool,
+    },
+}
+
+impl Node {
+    pub(crate) fn command(&mut self, admin: Admin) {
+        assert!(self.admin.is_none(), "{:?} is under way", self.admin);
+        self.admin_result = None;
+        self.admin = Some(admin);
+    }
+
+    pub(crate) fn promote(&mut self, force: bool) {
+        self.command(Admin::Role {
+            promotion: Promotion::new(self.vols.len(), force, 500),
+            asked: None,
+            wake_ms: 0,
+        });
+    }
+
+    pub(crate) fn demote(&mut self) {
+        self.command(Admin::Role {
+            promotion: Promotion::demotion(self.vols.len()),
+            asked: None,
+            wake_ms: 0,
+        });
+    }
+
+    fn finish(&mut self, result: Result<(), String>) -> bool {
+        self.admin = None;
+        self.admin_result = Some(result);
+        true
+    }
+
+    /// Asks for a change of volume `v`; `None` while the answer is awaited.
+    fn ask(&mut self, v: usize, request: Request, asked: &mut bool, now: u64) -> Option<Ss> {
+        let vol = &mut self.vols[v];
+        if *asked {
+            return vol.volume.take_outcome().map(|outcome| outcome.code);
+        }
+        let begun = vol.volume.request(request, &mut self.queues, now);
+        vol.after();
+        match begun {
+            Begin::Done(code) => Some(code),
+            Begin::Busy => None,
+            Begin::Asked => {
+                *asked = true;
+                None
+            }
+        }
+    }
+
+    /// One step; false if it has to wait.
+    pub(crate) fn admin_step(&mut self, now: u64) -> bool {
+        let Some(mut admin) = self.admin.take() else {
+            return false;
+        };
+        let moved = self.advance(&mut admin, now);
+        if self.admin_result.is_none() {
+            self.admin = Some(admin);
+        }
+        moved
+    }
+
+    fn advance(&mut self, admin: &mut Admin, now: u64) -> bool {
+        match admin {
+            Admin::Role {
+                promotion,
+                asked,
+                wake_ms,
+            } => self.advance_role(promotion, asked, wake_ms, now),
+            Admin::Attach(v, stage) => self.advance_attach(*v, stage, now),
+            Admin::Detach(v, stage, force) => self.advance_detach(*v, stage, *force, now),
+            Admin::Disconnect(asked) => self.advance_disconnect(asked),
+            Admin::Change { request, asked } => match self.ask(0, *request, asked, now) {
+                None => false, // asked or not: `step` looks at the queues again
+                Some(Ss::InTransientState | Ss::ConcurrentStateChange) => {
+                    *asked = false;
+                    false
+                }
+                Some(code) if code.is_success() => self.finish(Ok(())),
+                Some(code) => self.finish(Err(format!("{code:?}"))),
+            },
+        }
+    }
+
+    fn advance_role(
+        &mut self,
+        promotion: &mut Promotion,
+        asked: &mut Option<usize>,
+        wake_ms: &mut u64,
+        now: u64,
+    ) -> bool {
+        if now < *wake_ms {
+            return false;
+        }
+        if let Some(v) = *asked {
+            let Some(outcome) = self.vols[v].volume.take_outcome() else {
+                return false;
+            };
+            *asked = None;
+            promotion.result(outcome.code, self.vols[v].volume.state());
+            return true;
+        }
+        match promotion.step() {
+            Step::Sleep { ms } => {
+                *wake_ms = now + u64::from(ms);
+                true
+            }
+            Step::Failed(code) => self.finish(Err(format!("{code:?}"))),
+            Step::Ask { volume, request } => {
+                let mut was_asked = false;
+                match self.ask(volume, request, &mut was_asked, now) {
+                    Some(code) => {
+                        promotion.result(code, self.vols[volume].volume.state());
+                        true
+                    }
+                    None if was_asked => {
+                        *asked = Some(volume);
+                        true
+                    }
+                    None => false,
+                }
+            }
+            Step::Finish { forced } => {
+                for vol in &mut self.vols {
+                    vol.volume.role_changed(forced, &mut self.queues, now);
+                    vol.after();
+                }
+                self.finish(Ok(()))
+            }
+        }
+    }
+
+    fn advance_attach(&mut self, v: usize, stage: &mut u8, now: u64) -> bool {
+        let vol = &mut self.vols[v];
+        if *stage == 0 {
+            // A Primary without any disk that takes its old one may begin a split brain: the
+            // peer's generation may have become another one.
+            let state = vol.volume.state();
+            if state.role == Role::Primary && state.pdsk != Disk::UpToDate {
+                return self.finish(Err("blind".into()));
+            }
+            match vol.volume.begin_attach(&mut self.queues, now) {
+                Ok(()) => *stage = 1,
+                Err(AttachError::State(Ss::InTransientState)) => return false,
+                Err(error) => return self.finish(Err(format!("{error:?}"))),
+            }
+            vol.after();
+            return true;
+        }
+        if *stage == 1 {
+            let mut disk = metadata::open(&mut vol.disk, &vol.md, vol.options);
+            let size = vol.volume.size_with(&disk);
+            assert!(disk.resize(size));
+            vol.attached = true;
+            let result = vol.volume.attach(&mut Some(disk), &mut self.queues, now);
+            vol.after();
+            match result {
+                Ok(()) => *stage = 2,
+                Err(AttachError::State(Ss::InTransientState)) => {
+                    vol.attached = false;
+                    return false;
+                }
+                Err(error) => {
+                    vol.attached = false;
+                    return self.finish(Err(format!("{error:?}")));
+                }
+            }
+            return true;
+        }
+        match vol.volume.state().disk {
+            Disk::Attaching | Disk::Negotiating => false,
+            Disk::Diskless | Disk::Failed => self.finish(Err("refused".into())),
+            _ => self.finish(Ok(())),
+        }
+    }
+
+    fn advance_detach(&mut self, v: usize, stage: &mut u8, force: bool, now: u64) -> bool {
+        let vol = &mut self.vols[v];
+        match *stage {
+            // The last copy stays.
+            0 if force && vol.volume.state().pdsk != Disk::UpToDate => {
+                self.finish(Err("the last copy".into()))
+            }
+            0 if force => {
+                vol.volume.fail_disk(&mut self.queues, now);
+                vol.after();
+                *stage = 3;
+                true
+            }
+            0 => {
+                vol.volume.freeze(true);
+                vol.after();
+                if vol.volume.on_disk() > 0 {
+                    return false;
+                }
+                *stage = 1;
+                true
+            }
+            1 | 2 => {
+                let mut asked = *stage == 2;
+                let request = Request::NONE.disk(Disk::Failed);
+                let answer = self.ask(v, request, &mut asked, now);
+                *stage = if asked { 2 } else { 1 };
+                match answer {
+                    None => asked,
+                    Some(code) => {
+                        self.vols[v].volume.freeze(false);
+                        self.vols[v].after();
+                        if !code.is_success() {
+                            return self.finish(Err(format!("{code:?}")));
+                        }
+                        *stage = 3;
+                        true
+                    }
+                }
+            }
+            _ => {
+                if vol.volume.state().disk == Disk::Diskless && !vol.attached {
+                    return self.finish(Ok(()));
+                }
+                false
+            }
+        }
+    }
+
+    fn advance_disconnect(&mut self, asked: &mut bool) -> bool {
+        let stop = End {
+            conn: Conn::Disconnecting,
+            why: "asked to disconnect",
+        };
+        match self.phase {
+            Phase::StandAlone => self.finish(Ok(())),
+            Phase::WfConnection => {
+                self.wanted = false;
+                self.end_with(stop);
+                true
+            }
+            Phase::Joined(_) if !*asked => {
+                *asked = true;
+                self.conn_answer = None;
+                let request = Request::NONE.conn(Conn::Disconnecting);
+                for vol in &self.vols {
+                    if let Err(code) = vol.volume.judge(request) {
+                        return self.finish(Err(format!("{code:?}")));
+                    }
+                }
+                let _ = self.queues.control(0, Packet::ConnStChgReq(request));
+                true
+            }
+            Phase::Joined(_) => match self.conn_answer.take() {
+                None => false,
+                Some(code) if code < 1 => self.finish(Err(format!("the peer says {code}"))),
+                Some(_) => {
+                    self.wanted = false;
+                    self.end_with(stop);
+                    true
+                }
+            },
+            Phase::Ending | Phase::Draining | Phase::Settling => {
+                self.wanted = false;
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A disk with a volatile cache.
+//!
+//! Data is a tag per sector (0 where nothing was written), metadata real blocks of 4 KiB. What is
+//! not flushed may be lost at a power cut, each sector on its own: any of the values that were
+//! written since the last flush can turn up, or the old one.
+
+use super::heap::Rng;
+use drbd_core::meta::Block;
+use std::collections::BTreeMap;
+
+/// Contents of a range: only the sectors that are not zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Payload {
+    pub(crate) sector: u64,
+    pub(crate) len: u64,
+    pub(crate) tags: Vec<(u64, u64)>,
+}
+
+impl Payload {
+    /// Every sector of the range has `tag`.
+    pub(crate) fn all(sector: u64, len: u64, tag: u64) -> Payload {
+        Payload {
+            sector,
+            len,
+            tags: (sector..sector + len).map(|at| (at, tag)).collect(),
+        }
+    }
+
+    /// Zeroes.
+    pub(crate) fn zeroes(sector: u64, len: u64) -> Payload {
+        Payload {
+            sector,
+            len,
+            tags: Vec::new(),
+        }
+    }
+}
+
+struct Store<T> {
+    durable: BTreeMap<u64, T>,
+    cached: BTreeMap<u64, Vec<T>>,
+}
+
+impl<T: Clone> Store<T> {
+    fn new() -> Self {
+        Store {
+            durable: BTreeMap::new(),
+            cached: BTreeMap::new(),
+        }
+    }
+
+    fn get(&self, at: u64) -> Option<&T> {
+        self.cached
+            .get(&at)
+            .and_then(|versions| versions.last())
+            .or_else(|| self.durable.get(&at))
+    }
+
+    fn put(&mut self, at: u64, value: T) {
+        self.cached.entry(at).or_default().push(value);
+    }
+
+    fn flush(&mut self) {
+        for (at, mut versions) in core::mem::take(&mut self.cached) {
+            if let Some(last) = versions.pop() {
+                self.durable.insert(at, last);
+            }
+        }
+    }
+}
+
+/// One disk.
+pub(crate) struct FakeDisk {
+    /// Sectors of the device.
+    pub(crate) sectors: u64,
+    data: Store<u64>,
+    md: Store<Box<Block>>,
+    /// Sectors of data whose contents a power cut made uncertain, with what was possible.
+    pub(crate) shaken: Vec<(u64, Vec<u64>)>,
+    /// Ranges whose data changed since somebody looked.
+    pub(crate) touched: Vec<(u64, u64)>,
+    /// Operations on the data fail.
+    pub(crate) failing: bool,
+    /// Metadata writes fail.
+    pub(crate) md_failing: bool,
+    /// It cannot discard.
+    pub(crate) no_discard: bool,
+}
+
+impl FakeDisk {
+    pub(crate) fn new(sectors: u64) -> Self {
+        FakeDisk {
+            sectors,
+            data: Store::new(),
+            md: Store::new(),
+            shaken: Vec::new(),
+            touched: Vec::new(),
+            failing: false,
+            md_failing: false,
+            no_discard: false,
+        }
+    }
+
+    fn tag(&self, at: u64) -> u64 {
+        self.data.get(at).copied().unwrap_or(0)
+    }
+
+    fn known(&self, from: u64, to: u64) -> Vec<u64> {
+        let mut at: Vec<u64> = self
+            .data
+            .durable
+            .range(from..to)
+            .map(|(at, _)| *at)
+            .collect();
+        at.extend(self.data.cached.range(from..to).map(|(at, _)| *at));
+        at.sort_unstable();
+        at.dedup();
+        at
+    }
+
+    /// What a read of the range gives.
+    pub(crate) fn read(&self, sector: u64, len: u64) -> Payload {
+        let tags = self
+            .known(sector, sector + len)
+            .into_iter()
+            .map(|at| (at, self.tag(at)))
+            .filter(|(_, tag)| *tag != 0)
+            .collect();
+        Payload { sector, len, tags }
+    }
+
+    /// Writes to the cache.
+    pub(crate) fn write(&mut self, payload: &Payload) {
+        self.touched.push((payload.sector, payload.len));
+        let mut next = payload.tags.iter().copied().peekable();
+        let end = payload.sector + payload.len;
+        for at in self.known(payload.sector, end) {
+            while let Some((new_at, tag)) = next.next_if(|(new_at, _)| *new_at < at) {
+                self.data.put(new_at, tag);
+            }
+            let tag = next
+                .next_if(|(new_at, _)| *new_at == at)
+                .map_or(0, |(_, tag)| tag);
+            if self.tag(at) != tag {
+                self.data.put(at, tag);
+            }
+        }
+        for (at, tag) in next {
+            self.data.put(at, tag);
+        }
+    }
+
+    /// A write that was under way when the power went: any of its sectors may be written.
+    pub(crate) fn write_torn(&mut self, payload: &Payload, rng: &mut Rng) {
+        self.touched.push((payload.sector, payload.len));
+        let mut all: BTreeMap<u64, u64> = self
+            .known(payload.sector, payload.sector + payload.len)
+            .into_iter()
+            .map(|at| (at, 0))
+            .collect();
+        all.extend(payload.tags.iter().copied());
+        for (at, tag) in all {
+            if rng.one_in(2) {
+                self.data.put(at, tag);
+            }
+        }
+    }
+
+    /// Makes everything of a range durable (FUA).
+    pub(crate) fn persist(&mut self, sector: u64, len: u64) {
+        for at in self.known(sector, sector + len) {
+            if let Some(mut versions) = self.data.cached.remove(&at) {
+                if let Some(last) = versions.pop() {
+                    self.data.durable.insert(at, last);
+                }
+            }
+        }
+    }
+
+    /// Makes everything durable.
+    pub(crate) fn flush(&mut self) {
+        self.data.flush();
+        self.md.flush();
+    }
+
+    /// The metadata block at `sector`.
+    pub(crate) fn md_read(&self, sector: u64) -> Block {
+        self.md.get(sector).map_or([0; 4096], |block| **block)
+    }
+
+    pub(crate) fn md_write(&mut self, sector: u64, block: &Block, durable: bool) {
+        if durable {
+            self.flush();
+            self.md.durable.insert(sector, Box::new(*block));
+        } else {
+            self.md.put(sector, Box::new(*block));
+        }
+    }
+
+    /// A metadata write that was under way when the power went. A superblock is written whole or
+    /// not at all.
+    pub(crate) fn md_write_torn(&mut self, sector: u64, block: &Block, whole: bool, rng: &mut Rng) {
+        let mut torn = self.md_read(sector);
+        if whole {
+            if rng.one_in(2) {
+                torn = *block;
+            }
+        } else {
+            for (to, from) in torn.chunks_mut(512).zip(block.chunks(512)) {
+                if rng.one_in(2) {
+                    to.copy_from_slice(from);
+                }
+            }
+        }
+        self.md.put(sector, Box::new(torn));
+    }
+
+    /// The power goes: of every sector any version since the last flush may be there.
+    pub(crate) fn power_cut(&mut self, superblock: u64, rng: &mut Rng) {
+        self.shaken.clear();
+        for (at, versions) in core::mem::take(&mut self.data.cached) {
+            let old = self.data.durable.get(&at).copied().unwrap_or(0);
+            let mut all = vec![old];
+            all.extend(versions);
+            let now = rng.pick(&all);
+            self.data.durable.insert(at, now);
+            self.touched.push((at, 1));
+            self.shaken.push((at, all));
+        }
+        for (at, versions) in core::mem::take(&mut self.md.cached) {
+            let old = self.md.durable.get(&at).map_or([0; 4096], |block| **block);
+            let mut now = old;
+            if at == superblock {
+                let pick = rng.below(versions.len() as u64 + 1) as usize;
+                if let Some(block) = versions.get(pick) {
+                    now = **block;
+                }
+            } else {
+                for (index, to) in now.chunks_mut(512).enumerate() {
+                    let pick = rng.below(versions.len() as u64 + 1) as usize;
+                    if let Some(block) = versions.get(pick) {
+                        to.copy_from_slice(&block[index * 512..][..512]);
+                    }
+                }
+            }
+            self.md.durable.insert(at, Box::new(now));
+        }
+    }
+
+    /// What a power cut may leave at `at`.
+    pub(crate) fn survivors(&self, at: u64) -> impl Iterator<Item = u64> + '_ {
+        let durable = self.data.durable.get(&at).copied().unwrap_or(0);
+        let cached = self.data.cached.get(&at).into_iter().flatten().copied();
+        core::iter::once(durable).chain(cached)
+    }
+
+    /// Sectors of data that a power cut may change.
+    #[cfg(test)]
+    pub(crate) fn volatile_sectors(&self) -> usize {
+        self.data.cached.len()
+    }
+
+    /// Everything that is not zero, below `end`.
+    pub(crate) fn contents(&self, end: u64) -> BTreeMap<u64, u64> {
+        self.read(0, end).tags.into_iter().collect()
+    }
+}

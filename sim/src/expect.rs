@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What has to be so when all is quiet, and words for what is not.
+
+use super::{node::Node, world::World};
+use drbd_core::state::{Conn, Disk, State};
+
+impl World {
+    /// States of all volumes of both nodes.
+    pub(crate) fn states(&self) -> Vec<Vec<State>> {
+        let of = |node: &Node| node.vols.iter().map(|vol| vol.volume.state()).collect();
+        self.nodes.iter().map(of).collect()
+    }
+
+    /// Tells which states are not what they were before.
+    pub(crate) fn tell_changes(&self, before: &[Vec<State>]) {
+        for (n, (now, then)) in self.states().iter().zip(before).enumerate() {
+            for (v, (s, _)) in now
+                .iter()
+                .zip(then)
+                .enumerate()
+                .filter(|(_, (a, b))| a != b)
+            {
+                let uuids = self.nodes[n].vols[v].volume.snapshot().uuids;
+                eprintln!(
+                    "    {n}.{v}: {:?}/{:?} {:?} {:?}/{:?} {:x} {:x} {:x?}",
+                    s.role,
+                    s.peer,
+                    s.conn,
+                    s.disk,
+                    s.pdsk,
+                    uuids.current,
+                    uuids.bitmap,
+                    uuids.history
+                );
+            }
+        }
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let mut text = String::new();
+        for node in &self.nodes {
+            text += &format!(
+                "\nnode {} up {} {:?} end {:?} admin {:?}",
+                node.index, node.up, node.phase, node.end, node.admin
+            );
+            for vol in &node.vols {
+                let s = vol.volume.state();
+                let snapshot = vol.volume.snapshot();
+                text += &format!(
+                    "\n  {:?}/{:?} {:?} {:?}/{:?} bits {} pending {} unacked {} upper {} waiting {} inflight {} held {} md_busy {} bulk {}",
+                    s.role, s.peer, s.conn, s.disk, s.pdsk,
+                    snapshot.out_of_sync_sectors / 8,
+                    snapshot.pending,
+                    snapshot.unacked,
+                    snapshot.upper_pending,
+                    vol.pending.len(),
+                    vol.inflight.len(),
+                    snapshot.held,
+                    vol.volume.md_busy(),
+                    vol.volume.bulk_running(),
+                );
+                for (op, at) in vol.volume.ops_in_use() {
+                    text += &format!("\n    {op}: {at:?}");
+                }
+            }
+        }
+        text
+    }
+
+    /// Both are Connected and UpToDate, hold the same data, and nothing is left over. Bits may be
+    /// set: a crash right after a resync brings back those whose page was not written yet.
+    pub(crate) fn assert_same_data(&self) {
+        for v in 0..self.nodes[0].vols.len() {
+            for node in &self.nodes {
+                let volume = &node.vols[v].volume;
+                let s = volume.state();
+                assert_eq!(
+                    (s.conn, s.disk, s.pdsk),
+                    (Conn::Connected, Disk::UpToDate, Disk::UpToDate),
+                    "{}",
+                    self.describe()
+                );
+            }
+            let [a, b] = [0, 1].map(|n: usize| self.nodes[n].vols[v].volume.snapshot().uuids);
+            assert_eq!(a.current & !1, b.current & !1);
+            assert_eq!((a.bitmap, b.bitmap), (0, 0));
+            let [a, b] = [0, 1].map(|n: usize| {
+                let vol = &self.nodes[n].vols[v];
+                vol.disk.contents(vol.volume.capacity_sectors())
+            });
+            assert!(a == b, "the disks differ: {:?}", difference(&a, &b));
+        }
+        self.assert_idle();
+    }
+
+    /// No operation is left anywhere, and no extent of an activity log is held.
+    pub(crate) fn assert_idle(&self) {
+        for node in self.nodes.iter().filter(|node| node.up) {
+            for vol in &node.vols {
+                assert!(vol.volume.is_idle(), "{}", self.describe());
+                assert!(vol.inflight.is_empty() && vol.pending.is_empty());
+                for slot in &vol.slots {
+                    assert!(
+                        slot.app.is_none() && slot.payload.is_none(),
+                        "a slot is left over"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn difference(
+    a: &std::collections::BTreeMap<u64, u64>,
+    b: &std::collections::BTreeMap<u64, u64>,
+) -> Vec<(u64, u64, u64)> {
+    let mut at: Vec<u64> = a.keys().chain(b.keys()).copied().collect();
+    at.sort_unstable();
+    at.dedup();
+    at.into_iter()
+        .map(|at| {
+            let tag =
+                |map: &std::collections::BTreeMap<u64, u64>| map.get(&at).copied().unwrap_or(0);
+            (at, tag(a), tag(b))
+        })
+        .filter(|(_, a, b)| a != b)
+        .take(20)
+        .collect()
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What a correct system may return: the oracle for acknowledged writes.
+//!
+//! For each node, what its data may be if it were promoted: for every sector the set of tags that
+//! are possible. A write under way is possible on top of what was there; an acknowledged one is
+//! certain, on the node itself and, if it was mirrored with protocol C, on the peer; with protocol
+//! B on the peer as well, unless that one dies.
+
+use super::{
+    disk::Payload,
+    durability::Unflushed,
+    node::{AppReq, Completion, Node, Phase},
+};
+use drbd_core::{
+    engine::{op::Action, volume::IoResult},
+    state::{Conn, Disk},
+    wire::handshake::ReplicationProtocol,
+};
+use std::collections::BTreeMap;
+
+/// What a sector may hold.
+#[derive(Clone)]
+pub(crate) struct Cell {
+    pub(crate) tags: Vec<u64>,
+    /// When a write of it was last acknowledged.
+    pub(crate) settled: u64,
+    /// What else it is if the node dies now: with protocol B a write is acknowledged before it is
+    /// on the peer's disk.
+    unless_it_dies: Vec<u64>,
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Cell {
+            tags: vec![0],
+            settled: 0,
+            unless_it_dies: Vec::new(),
+        }
+    }
+}
+
+pub(crate) type Possible = BTreeMap<u64, Cell>;
+
+pub(crate) struct Pending {
+    pub(crate) node: usize,
+    volume: usize,
+    pub(crate) req: AppReq,
+    /// Mirrored, and by what protocol: the state and its count of changes when it was issued.
+    mirrored: Option<ReplicationProtocol>,
+    pub(crate) changes: u64,
+    phase: Phase,
+    /// When it was issued, and whether the own disk was good then.
+    pub(crate) order: u64,
+    own: bool,
+    /// What a read may have seen before it became impossible.
+    also: Vec<(u64, u64)>,
+}
+
+/// The oracle.
+pub(crate) struct Model {
+    /// `[node][volume]`
+    pub(crate) views: [Vec<Possible>; 2],
+    pending: Vec<Pending>,
+    disks: [Vec<Disk>; 2],
+    /// `[node][volume]`
+    pub(crate) unflushed: [Vec<Unflushed>; 2],
+    /// Counts requests and completions.
+    order: u64,
+    /// Writes of the application that failed.
+    pub(crate) failed: u64,
+    pub(crate) completed: u64,
+}
+
+impl Model {
+    pub(crate) fn new(volumes: usize) -> Self {
+        Model {
+            views: [0, 1].map(|_| vec![Possible::new(); volumes]),
+            pending: Vec::new(),
+            disks: [0, 1].map(|_| vec![Disk::Diskless; volumes]),
+            unflushed: [0, 1].map(|_| vec![Unflushed::default(); volumes]),
+            order: 0,
+            failed: 0,
+            completed: 0,
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn add(view: &mut Possible, at: u64, tag: u64) {
+        let tags = &mut view.entry(at).or_default().tags;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+
+    pub(crate) fn issued(&mut self, n: usize, v: usize, req: &AppReq, nodes: &[Node; 2]) {
+        let state = nodes[n].vols[v].volume.state();
+        let mirrored = (state.conn == Conn::Connected
+            && state.pdsk == Disk::UpToDate
+            && nodes[n].protocol != ReplicationProtocol::A
+            && matches!(nodes[n].phase, Phase::Joined(_)))
+        .then_some(nodes[n].protocol);
+        self.order += 1;
+        self.pending.push(Pending {
+            order: self.order,
+            own: state.disk == Disk::UpToDate,
+            node: n,
+            volume: v,
+            req: *req,
+            mirrored,
+            changes: nodes[n].vols[v].changes,
+            phase: nodes[n].phase,
+            also: Vec::new(),
+        });
+        if !req.write || req.action == Action::Flush {
+            return;
+        }
+        for view in &mut self.views {
+            for at in req.sector..req.sector + req.len {
+                Self::add(&mut view[v], at, req.tag);
+            }
+        }
+    }
+
+    pub(crate) fn completed(&mut self, n: usize, done: &Completion, nodes: &[Node; 2]) {
+        let at = self
+            .pending
+            .iter()
+            .position(|pending| pending.req.id == done.req.id)
+            .unwrap_or_else(|| panic!("{:?} completed twice", done.req));
+        let pending = self.pending.swap_remove(at);
+        assert_eq!(pending.node, n);
+        self.completed += 1;
+        if done.result != IoResult::Done {
+            self.failed += 1;
+            return;
+        }
+        let v = pending.volume;
+        let req = pending.req;
+        if !req.write {
+            let read = done.read.as_ref().expect("a successful read has data");
+            self.check_read(n, v, read, &pending.also, nodes);
+            return;
+        }
+        self.order += 1;
+        let node = &nodes[n];
+        // A peer whose disk has gone refuses: then the write is here alone.
+        let steady = pending.mirrored.is_some()
+            && nodes[1 - n].vols[v].volume.state().disk == Disk::UpToDate
+            && nodes[1 - n].up
+            && nodes[1 - n].phase == pending.phase
+            && pending.changes == node.vols[v].changes
+            && pending.phase == node.phase;
+        let unchanged = pending.changes == node.vols[v].changes;
+        let own = pending.own && unchanged && node.vols[v].volume.state().disk == Disk::UpToDate;
+        let written = steady && pending.mirrored == Some(ReplicationProtocol::C);
+        for (view, holder) in nodes.iter().enumerate() {
+            let certain = if view == n { own } else { written };
+            if req.action == Action::Flush {
+                if certain {
+                    self.flushed(view, v, &pending, holder);
+                }
+                continue;
+            }
+            if view != n && !steady {
+                continue;
+            }
+            self.settle(view, v, &req, view == n || written);
+            if certain {
+                self.unflushed[view][v].add(&pending, self.order);
+            }
+            if certain && req.bio.fua {
+                let vol = &holder.vols[v];
+                self.check_durable(view, v, &req, u64::MAX, &vol.disk);
+            }
+        }
+    }
+
+    /// The write is certain; others under way on the same sectors remain possible.
+    fn settle(&mut self, view: usize, v: usize, req: &AppReq, written: bool) {
+        for at in req.sector..req.sector + req.len {
+            let mut tags = vec![req.tag];
+            for other in &self.pending {
+                let covers = other.volume == v
+                    && other.req.write
+                    && (other.req.sector..other.req.sector + other.req.len).contains(&at);
+                if covers && other.req.action != Action::Flush && !tags.contains(&other.req.tag) {
+                    tags.push(other.req.tag);
+                }
+            }
+            let cell = self.views[view][v].entry(at).or_default();
+            let old = core::mem::replace(&mut cell.tags, tags);
+            cell.settled = self.order;
+            Self::remember(&mut self.pending, v, at, &old);
+            if written {
+                cell.unless_it_dies.clear();
+            } else {
+                cell.unless_it_dies.extend(old);
+            }
+        }
+    }
+
+    /// Reads that began earlier may return what is impossible from here on.
+    fn remember(pending: &mut [Pending], v: usize, at: u64, old: &[u64]) {
+        for read in pending
+            .iter_mut()
+            .filter(|read| read.volume == v && !read.req.write)
+        {
+            if (read.req.sector..read.req.sector + read.req.len).contains(&at) {
+                read.also.extend(old.iter().map(|tag| (at, *tag)));
+            }
+        }
+    }
+
+    fn check_read(
+        &self,
+        n: usize,
+        v: usize,
+        read: &Payload,
+        also: &[(u64, u64)],
+        nodes: &[Node; 2],
+    ) {
+        let own = nodes[n].vols[v].volume.state().disk == Disk::UpToDate;
+        let tags: BTreeMap<u64, u64> = read.tags.iter().copied().collect();
+        for at in read.sector..read.sector + read.len {
+            let tag = tags.get(&at).copied().unwrap_or(0);
+            let fits = |view: usize| match self.views[view][v].get(&at) {
+                _ if also.contains(&(at, tag)) => true,
+                Some(cell) => cell.tags.contains(&tag),
+                None => tag == 0,
+            };
+            assert!(
+                fits(n) && own || fits(1 - n) && !own || fits(n) && fits(1 - n),
+                "node {n} read {tag} at {at}, possible were {:?} here and {:?} there",
+                self.views[n][v].get(&at).map(|cell| &cell.tags),
+                self.views[1 - n][v].get(&at).map(|cell| &cell.tags)
+            );
+        }
+    }
+
+    /// Node `n` is gone; what was under way there never ends.
+    pub(crate) fn crashed(&mut self, n: usize, nodes: &[Node; 2]) {
+        self.pending.retain(|pending| pending.node != n);
+        for (v, vol) in nodes[n].vols.iter().enumerate() {
+            self.disks[n][v] = Disk::Diskless;
+            for cell in self.views[n][v].values_mut() {
+                cell.tags.append(&mut cell.unless_it_dies);
+            }
+            for (at, tags) in &vol.disk.shaken {
+                for tag in tags {
+                    Self::add(&mut self.views[n][v], *at, *tag);
+                }
+            }
+        }
+    }
+
+    /// A node that became UpToDate as a target has the source's data.
+    pub(crate) fn observe(&mut self, nodes: &[Node; 2]) {
+        for (n, node) in nodes.iter().enumerate() {
+            for (v, vol) in node.vols.iter().enumerate() {
+                let disk = vol.volume.state().disk;
+                let before = core::mem::replace(&mut self.disks[n][v], disk);
+                if before == Disk::Inconsistent && disk == Disk::UpToDate {
+                    let forced = vol.volume.state().conn != Conn::Connected;
+                    if !forced {
+                        let source = self.views[1 - n][v].clone();
+                        let old = core::mem::replace(&mut self.views[n][v], source);
+                        for (at, cell) in &old {
+                            Self::remember(&mut self.pending, v, *at, &cell.tags);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The data of node `n` is something that it may be.
+    pub(crate) fn check_disk(&self, n: usize, nodes: &[Node; 2]) {
+        for (v, vol) in nodes[n].vols.iter().enumerate() {
+            let contents = vol.disk.contents(vol.volume.capacity_sectors());
+            for (at, cell) in &self.views[n][v] {
+                let tag = contents.get(at).copied().unwrap_or(0);
+                assert!(
+                    cell.tags.contains(&tag),
+                    "node {n} has {tag} at {at}, possible is {:?}",
+                    cell.tags
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The host's receivers, through the real decoding.
+
+use super::{
+    disk::Payload,
+    net::{protocol_error, Frame},
+    node::Node,
+};
+use drbd_core::{
+    engine::{
+        agreement::agree,
+        reply_queue::{BarrierStep, ReplyItem},
+        volume::{write_of, End, PeerReadKind, PeerWriteFate, ReplyFate},
+    },
+    planted::{self, Bug},
+    state::{Conn, Ss},
+    wire::{
+        block::{BlockRequest, DpFlags},
+        dispatch,
+        header::Header,
+        packet::Packet,
+        Frame as WireFrame, Stage,
+    },
+};
+
+impl Node {
+    fn decode(&self, frame: &Frame, stage: Stage) -> Result<(WireFrame, Packet), End> {
+        let header = Header::decode(self.dialect, &frame.bytes[..self.dialect.header_len()])
+            .map_err(|_| protocol_error("header"))?;
+        let wire = dispatch(self.dialect, stage, &header).unwrap_or_else(|error| panic!("{error}"));
+        let packet = Packet::decode(
+            self.dialect,
+            &wire,
+            &frame.bytes[self.dialect.header_len()..],
+        )
+        .map_err(|_| protocol_error("packet"))?;
+        Ok((wire, packet))
+    }
+
+    /// Whether the receiver may take the next packet.
+    pub(crate) fn receiver_blocked(&self) -> bool {
+        self.barrier.is_some() || self.vols.iter().any(|vol| vol.volume.bulk_running())
+    }
+
+    /// The receiver waits at a barrier, and may go on.
+    pub(crate) fn barrier_ready(&self) -> bool {
+        self.barrier.is_some()
+            && self.queues.replies.barrier_step() == BarrierStep::Flush
+            && self
+                .vols
+                .iter()
+                .all(|vol| vol.volume.generation_is_durable())
+    }
+
+    pub(crate) fn pass_barrier(&mut self, now: u64) {
+        if let Some(number) = self.barrier.take() {
+            if planted::is(Bug::AckBeforeFlush) && number % 4 != 0 {
+                // A later barrier's flush comes too late for this one.
+                self.queues.replies.barrier_flushed(number);
+                return;
+            }
+            let mut flushed = true;
+            for vol in self.vols.iter_mut().filter(|vol| vol.attached) {
+                if vol.disk.failing {
+                    flushed = false;
+                    vol.volume.fail_disk(&mut self.queues, now);
+                    vol.after();
+                } else {
+                    vol.disk.flush();
+                }
+            }
+            if !flushed {
+                return self.end_with(End {
+                    conn: Conn::NetworkFailure,
+                    why: "what the peer wrote is not durable",
+                });
+            }
+            self.queues.replies.barrier_flushed(number);
+        }
+    }
+
+    /// The receiver handles one packet.
+    pub(crate) fn receive_data(&mut self, frame: Frame, now: u64) -> Result<(), End> {
+        let (wire, packet) = self.decode(&frame, Stage::Data)?;
+        if self.trace {
+            eprintln!("      {} receives {packet:?}", self.index);
+        }
+        let Some(volume) = wire.volume else {
+            return self.connection_packet(packet, now);
+        };
+        let v = usize::from(volume);
+        let result = match packet {
+            Packet::Data(_) | Packet::Trim(_) | Packet::Zeroes(_) => {
+                self.peer_write(v, &wire, &packet, frame.payload, now)
+            }
+            Packet::DataReply(data) => {
+                let vol = &mut self.vols[v];
+                let op = vol
+                    .volume
+                    .expected_reply(data.block_id.0, data.sector)
+                    .ok_or(protocol_error("data for no request"))?;
+                vol.slots[op as usize].payload = frame.payload;
+                vol.volume.read_answered(op, true, &mut self.queues);
+                Ok(())
+            }
+            Packet::RsDataReply(data) => {
+                let vol = &mut self.vols[v];
+                match vol
+                    .volume
+                    .resync_reply(data.sector, wire.payload_len / 512, &mut self.queues)
+                {
+                    ReplyFate::Take(op) => {
+                        vol.slots[op as usize].payload = frame.payload;
+                        vol.volume.resync_data(op, false, &mut self.queues, now);
+                        Ok(())
+                    }
+                    ReplyFate::Drop => Ok(()),
+                    ReplyFate::Unexpected => Err(protocol_error("resync data for no request")),
+                }
+            }
+            Packet::DataRequest(request) => self.peer_read(v, PeerReadKind::Data, request, now),
+            Packet::RsDataRequest(request) => self.peer_read(v, PeerReadKind::Resync, request, now),
+            Packet::Bitmap | Packet::CompressedBitmap => {
+                let vol = &mut self.vols[v];
+                if !vol
+                    .volume
+                    .bitmap_packet_fits(wire.command, frame.body.len())
+                {
+                    return Err(protocol_error("a bitmap packet of the wrong size"));
+                }
+                vol.volume
+                    .bitmap_packet(wire.command, &frame.body, &mut self.queues, now)
+                    .map_err(|_| protocol_error("a bitmap out of place"))
+            }
+            packet => self.vols[v]
+                .volume
+                .data_packet(&packet, &mut self.queues, now),
+        };
+        self.vols[v].after();
+        result
+    }
+
+    fn connection_packet(&mut self, packet: Packet, now: u64) -> Result<(), End> {
+        match packet {
+            Packet::Protocol(peer) => agree(&self.own_protocol(), &peer).map_err(|_| End {
+                conn: Conn::Disconnecting,
+                why: "configured differently",
+            }),
+            Packet::ProtocolUpdate(told) => {
+                self.protocol_updated(told);
+                Ok(())
+            }
+            Packet::Barrier(barrier) => {
+                self.barrier = Some(barrier.number);
+                Ok(())
+            }
+            Packet::ConnStChgReq(request) => {
+                let mut code = Ss::Success;
+                for vol in &self.vols {
+                    let answer = vol.volume.would_answer(request, true);
+                    if !answer.is_success() {
+                        code = answer;
+                    }
+                }
+                for vol in self.vols.iter_mut().filter(|_| code.is_success()) {
+                    let _ = vol.volume.judge_peer(request, true, &mut self.queues, now);
+                    vol.after();
+                }
+                self.queues.replies.push(ReplyItem::StateReply {
+                    volume: 0,
+                    connection: true,
+                    code: code.number(),
+                });
+                Ok(())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn peer_write(
+        &mut self,
+        v: usize,
+        wire: &WireFrame,
+        packet: &Packet,
+        payload: Option<Payload>,
+        now: u64,
+    ) -> Result<(), End> {
+        let flags = match packet {
+            Packet::Data(data) => data.flags,
+            _ => DpFlags::NONE,
+        };
+        let len = match packet {
+            Packet::Data(_) => wire
+                .data_len(0, flags)
+                .map_err(|_| protocol_error("length"))?,
+            _ => 0,
+        };
+        let write = write_of(packet, len, self.dialect, self.protocol)
+            .ok_or(protocol_error("a write that is none"))?;
+        let vol = &mut self.vols[v];
+        let mut next = vol.volume.next_op();
+        let mut fate = vol.volume.peer_write(write, &mut self.queues, now);
+        if fate == PeerWriteFate::NoSlot {
+            self.grow(v);
+            let vol = &mut self.vols[v];
+            next = vol.volume.next_op();
+            fate = vol.volume.peer_write(write, &mut self.queues, now);
+        }
+        let vol = &mut self.vols[v];
+        match fate {
+            PeerWriteFate::Accepted(op) => {
+                assert_eq!(op, next);
+                assert!(vol.slots[op as usize].app.is_none());
+                vol.slots[op as usize].payload = payload;
+                Ok(())
+            }
+            PeerWriteFate::Dropped => Ok(()),
+            PeerWriteFate::NoSlot => panic!("no slot for the peer's write"),
+            PeerWriteFate::OutOfRange => Err(protocol_error("a write beyond the end")),
+        }
+    }
+
+    fn peer_read(
+        &mut self,
+        v: usize,
+        kind: PeerReadKind,
+        request: BlockRequest,
+        now: u64,
+    ) -> Result<(), End> {
+        let vol = &mut self.vols[v];
+        let len = request.size / 512;
+        let begun = vol.volume.peer_read(
+            kind,
+            request.sector,
+            len,
+            request.block_id,
+            &mut self.queues,
+            now,
+        );
+        match begun {
+            Ok(None) => Ok(()),
+            Ok(Some(op)) => {
+                vol.volume.peer_read_start(op, &mut self.queues, now);
+                Ok(())
+            }
+            Err(PeerWriteFate::NoSlot) => {
+                self.grow(v);
+                self.peer_read(v, kind, request, now)
+            }
+            Err(_) => Err(protocol_error("a read beyond the end")),
+        }
+    }
+
+    /// The meta receiver handles one packet.
+    pub(crate) fn receive_meta(&mut self, frame: Frame, now: u64) -> Result<(), End> {
+        let (wire, packet) = self.decode(&frame, Stage::Meta)?;
+        match packet {
+            Packet::Ping => self.queues.replies.push(ReplyItem::PingAck),
+            Packet::PingAck => {
+                self.pings_answered += 1;
+                for vol in &mut self.vols {
+                    vol.volume
+                        .ping_answered(self.pings_answered, &mut self.queues, now);
+                    vol.after();
+                }
+            }
+            Packet::BarrierAck(ack) => {
+                if let Err(mismatch) = self.queues.send.barrier_acked(ack.number, ack.set_size) {
+                    panic!("{ack:?} but {mismatch:?}");
+                }
+                for vol in &mut self.vols {
+                    vol.volume.barrier_acked(ack.number, &mut self.queues);
+                    vol.after();
+                }
+            }
+            Packet::ConnStChgReply(reply) => self.conn_answer = Some(reply.0),
+            packet => {
+                let vol = &mut self.vols[usize::from(wire.volume.unwrap_or(0))];
+                let result = vol.volume.meta_packet(&packet, &mut self.queues, now);
+                vol.after();
+                return result;
+            }
+        }
+        Ok(())
+    }
+}

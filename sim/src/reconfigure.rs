@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Options that are drawn for a long story, and that the administrator changes while it runs.
+
+use super::{
+    heap::Rng,
+    node::{Node, Phase},
+    story::Play,
+    world::World,
+};
+use drbd_core::{
+    config::{OnCongestion, ReadBalancing},
+    engine::link::Link,
+    state::Conn,
+    wire::{
+        handshake::{Protocol, ReplicationProtocol},
+        packet::Packet,
+    },
+};
+
+impl Play {
+    /// Draws the options that short stories leave at their defaults.
+    pub(crate) fn draw_options(&mut self, seed: u64) {
+        let mut rng = Rng::new(seed ^ 0x0b71);
+        for node in &mut self.world.nodes {
+            node.draw_congestion(&mut rng);
+            let policy = read_balancing(&mut rng);
+            node.set_read_balancing(policy);
+        }
+        if rng.one_in(3) {
+            self.world.slow = 2 + rng.below(40);
+        }
+    }
+
+    /// The administrator changes an option of node `n`.
+    pub(crate) fn reconfigure(&mut self, n: usize) {
+        match self.rng.below(3) {
+            0 => {
+                let protocol = self.rng.pick(&[
+                    ReplicationProtocol::A,
+                    ReplicationProtocol::A,
+                    ReplicationProtocol::B,
+                    ReplicationProtocol::C,
+                ]);
+                self.say(|| format!("{n}: net-options --protocol={protocol:?}"));
+                self.world.switch_protocol(n, protocol);
+            }
+            1 => {
+                let node = &mut self.world.nodes[n];
+                node.draw_congestion(&mut self.rng);
+                let options = node.peer_options;
+                self.say(|| {
+                    format!(
+                        "{n}: net-options --on-congestion={:?} {} {}",
+                        options.on_congestion, options.cong_fill_sectors, options.cong_extents
+                    )
+                });
+            }
+            _ => {
+                let policy = read_balancing(&mut self.rng);
+                self.say(|| format!("{n}: disk-options --read-balancing={policy:?}"));
+                self.world.nodes[n].set_read_balancing(policy);
+            }
+        }
+    }
+}
+
+fn read_balancing(rng: &mut Rng) -> ReadBalancing {
+    rng.pick(&[
+        ReadBalancing::PreferLocal,
+        ReadBalancing::PreferRemote,
+        ReadBalancing::PreferRemote,
+        ReadBalancing::RoundRobin,
+        ReadBalancing::LeastPending,
+        ReadBalancing::WhenCongestedRemote,
+        ReadBalancing::Striping32K,
+        ReadBalancing::Striping1M,
+    ])
+}
+
+impl Node {
+    fn draw_congestion(&mut self, rng: &mut Rng) {
+        let options = &mut self.peer_options;
+        options.on_congestion = rng.pick(&[
+            OnCongestion::Block,
+            OnCongestion::PullAhead,
+            OnCongestion::PullAhead,
+            OnCongestion::PullAhead,
+            OnCongestion::Disconnect,
+        ]);
+        options.cong_fill_sectors = rng.pick(&[0, 1, 30, 100, 400]);
+        options.cong_extents = 1 + rng.below(8) as u32;
+        let options = *options;
+        for vol in &mut self.vols {
+            vol.volume.set_peer_options(options);
+        }
+    }
+
+    pub(crate) fn set_read_balancing(&mut self, policy: ReadBalancing) {
+        for vol in &mut self.vols {
+            vol.options.read_balancing = policy;
+            vol.volume.set_disk_options(vol.options);
+        }
+    }
+
+    /// Protocol `protocol` counts for what is written from here on.
+    fn adopt_protocol(&mut self, protocol: ReplicationProtocol) {
+        self.protocol = protocol;
+        for vol in &mut self.vols {
+            vol.volume.set_protocol(protocol);
+            // What the model expects of writes under way counts no more.
+            vol.changes += 1;
+        }
+    }
+
+    /// P_PROTOCOL_UPDATE.
+    pub(crate) fn protocol_updated(&mut self, told: Protocol) {
+        self.adopt_protocol(told.protocol);
+    }
+}
+
+impl World {
+    /// net-options on node `n`, while both are connected. If the connection is lost before the peer
+    /// hears of it the administrator sets it there before they meet again.
+    pub(crate) fn switch_protocol(&mut self, n: usize, protocol: ReplicationProtocol) {
+        let connected = |node: &Node| {
+            let all = node
+                .vols
+                .iter()
+                .all(|vol| vol.volume.state().conn >= Conn::Connected);
+            node.up && all && matches!(node.phase, Phase::Joined(_))
+        };
+        let same = self.nodes[0].phase == self.nodes[1].phase;
+        if !same || !self.nodes.iter().all(connected) {
+            return;
+        }
+        self.protocol = Some(protocol);
+        let node = &mut self.nodes[n];
+        node.adopt_protocol(protocol);
+        let told = node.own_protocol();
+        let _ = node.queues.control(0, Packet::ProtocolUpdate(told));
+    }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Random workload and faults.
+//!
+//! Whatever happens, no acknowledged write is lost, never are both Primary while connected, and
+//! when the faults stop everything comes to rest: Connected, UpToDate, equal, nothing left over.
+
+use super::{
+    admin::Admin,
+    heap::Rng,
+    keep::Keep,
+    node::{Node, Phase},
+    world::{Setup, World},
+};
+use drbd_core::{
+    meta::Format,
+    state::{Conn, Disk, Role},
+    wire::handshake::ReplicationProtocol,
+};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How a story goes on: the short stories of the tests keep theirs, so that a seed stays what it
+/// was; the long ones have every fault.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mood {
+    /// Of 20 events: requests of the application, commands of the administrator, faults.
+    pub(crate) io: u64,
+    pub(crate) admin: u64,
+    pub(crate) fault: u64,
+    /// Steps of the world between two events, at most.
+    pub(crate) steps: u64,
+    /// All faults, not only those of the short stories.
+    pub(crate) harsh: bool,
+}
+
+impl Mood {
+    const SHORT: Mood = Mood {
+        io: 13,
+        admin: 3,
+        fault: 1,
+        steps: 12,
+        harsh: false,
+    };
+
+    /// Every story has a mood of its own: what is always mixed in the same way hides things.
+    fn of_seed(seed: u64) -> Mood {
+        let mut rng = Rng::new(seed ^ 0x600d);
+        Mood {
+            io: rng.pick(&[6, 10, 13, 15]),
+            admin: rng.pick(&[1, 2, 3]),
+            fault: rng.pick(&[0, 1, 1, 2]),
+            steps: rng.pick(&[6, 12, 12, 40]),
+            harsh: true,
+        }
+    }
+}
+
+/// How a connection begins to end that the nodes refuse: known limits, in which nothing is lost.
+const REFUSALS: [&str; 2] = ["split brain", "unrelated data"];
+
+pub(crate) struct Play {
+    pub(crate) world: World,
+    pub(crate) rng: Rng,
+    pub(crate) volumes: usize,
+    pub(crate) mood: Mood,
+}
+
+/// Sizes of volumes in MiB: a short story's, and a long one's, most of whose time would else be the
+/// resync of the largest.
+#[cfg(test)]
+const SIZES_SHORT: [u64; 3] = [24, 48, 300];
+const SIZES_LONG: [u64; 6] = [24, 24, 24, 48, 48, 300];
+
+#[cfg(test)]
+pub(crate) fn setup(seed: u64) -> Play {
+    setup_sized(seed, &SIZES_SHORT)
+}
+
+fn setup_sized(seed: u64, mebibytes: &[u64]) -> Play {
+    let mut rng = Rng::new(seed ^ 0xfeed);
+    let volumes = 1 + usize::from(rng.one_in(4));
+    let (format, max_peers) = rng.pick(&[
+        (Format::V08, 1),
+        (Format::V08, 1),
+        (Format::V09, 1),
+        (Format::V09, 7),
+    ]);
+    let mut world = World::new(Setup {
+        seed,
+        sectors: rng.pick(mebibytes) * 2048,
+        volumes,
+        format,
+        max_peers,
+        al_slots: 2 + rng.below(6) as usize,
+        synced: true,
+    });
+    let protocol = rng.pick(&[
+        ReplicationProtocol::C,
+        ReplicationProtocol::C,
+        ReplicationProtocol::B,
+        ReplicationProtocol::A,
+    ]);
+    for node in &mut world.nodes {
+        node.protocol = protocol;
+    }
+    world.start();
+    Play {
+        world,
+        rng,
+        volumes,
+        mood: Mood::SHORT,
+    }
+}
+
+impl Play {
+    /// A long story.
+    pub(crate) fn long(seed: u64, trace: bool) -> Play {
+        let mut play = setup_sized(seed, &SIZES_LONG);
+        play.mood = Mood::of_seed(seed);
+        play.draw_options(seed);
+        play.world.set_trace(trace);
+        play
+    }
+
+    /// Plays events until `steps` steps of the world are done, or those that are kept. The chance
+    /// of an event is its own, so that it stays what it is when others are left out.
+    pub(crate) fn tell(&mut self, seed: u64, steps: u64, keep: &Keep, at: &AtomicU64) {
+        let mut number = 0;
+        while self.world.steps < steps && number < steps && keep.goes_on(number) {
+            if keep.has(number) {
+                at.store(number, Ordering::Relaxed);
+                self.rng = Rng::new(seed ^ (number << 32) ^ 0xe7e7);
+                self.world.rng = Rng::new(seed ^ (number << 32) ^ 0x3b3b);
+                if self.world.trace {
+                    eprintln!("event {number}");
+                }
+                self.event();
+            }
+            number += 1;
+        }
+    }
+
+    /// A short story, with one chance for all.
+    #[cfg(test)]
+    pub(crate) fn play(&mut self, events: u64) {
+        for _ in 0..events {
+            self.event();
+        }
+    }
+
+    /// For the trace.
+    pub(crate) fn say(&self, what: impl Fn() -> String) {
+        if self.world.trace {
+            eprintln!("  {}", what());
+        }
+    }
+
+    fn event(&mut self) {
+        let Mood {
+            io, admin, fault, ..
+        } = self.mood;
+        match self.rng.below(20) {
+            at if at < io => self.io(),
+            at if at < io + admin => self.administer(),
+            at if at < io + admin + fault => self.fault(),
+            _ => {}
+        }
+        let steps = self.rng.below(self.mood.steps);
+        self.world.run(steps);
+        if self.rng.one_in(10) {
+            self.world.now += self.rng.below(300);
+        }
+    }
+
+    /// The faults stop; everything has to come to rest. False if the nodes refuse each other for a
+    /// reason that they tell, as a long story may end.
+    pub(crate) fn calm_down(&mut self) -> bool {
+        let world = &mut self.world;
+        world.hold_io = [false; 2];
+        world.hold_md = [false; 2];
+        world.stalled = [false; 2];
+        world.frozen = [false; 2];
+        world.slow = 0;
+        world.link_up = true;
+        for n in 0..2 {
+            if !world.nodes[n].up {
+                world.boot(n);
+            }
+        }
+        // A Primary without disk takes its old one back only from the peer's hands.
+        let mut refused = false;
+        for _ in 0..3 {
+            world.settle();
+            for n in 0..2 {
+                if let Some(admin) = &world.nodes[n].admin {
+                    panic!("node {n}: {admin:?} never ends{}", world.describe());
+                }
+                for v in 0..self.volumes {
+                    let state = world.nodes[n].vols[v].volume.state();
+                    let blind = state.role == Role::Primary && state.pdsk != Disk::UpToDate;
+                    if state.disk == Disk::Diskless && !blind {
+                        world.nodes[n].command(Admin::Attach(v, 0));
+                        world.settle();
+                        let attached = world.nodes[n].admin_result.take();
+                        refused |= attached == Some(Err("refused".into()));
+                    }
+                }
+                if world.nodes[n].phase == Phase::StandAlone {
+                    world.connect(n);
+                }
+            }
+        }
+        world.settle();
+        assert_eq!(world.model.in_flight(), 0, "{}", world.describe());
+        let ended = |node: &Node| {
+            node.last_end
+                .is_some_and(|end| REFUSALS.iter().any(|why| end.why.starts_with(why)))
+        };
+        refused |= world.nodes.iter().any(ended);
+        let connected = world.nodes[0].state().conn == Conn::Connected;
+        let whole = connected
+            && world
+                .nodes
+                .iter()
+                .all(|node| node.vols.iter().all(|vol| vol.attached));
+        if self.mood.harsh && refused && !whole {
+            return false;
+        }
+        world.assert_same_data();
+        for n in 0..2 {
+            world.model.check_disk(n, &world.nodes);
+        }
+        true
+    }
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the application and the administrator of a random story do.
+
+use super::{admin::Admin, node::Phase, story::Play};
+use drbd_core::{
+    engine::op::Action,
+    state::{Conn, Disk, Request, Role},
+    uuid::{compare::compare, Compared, PeerUuids, UuidFlags},
+};
+
+impl Play {
+    fn primary(&self) -> Option<usize> {
+        let primary = |n: &usize| {
+            let node = &self.world.nodes[*n];
+            node.up && node.state().role == Role::Primary && node.admin.is_none()
+        };
+        (0..2).find(primary)
+    }
+
+    pub(crate) fn io(&mut self) {
+        let Some(n) = self.primary() else { return };
+        if self.world.model.in_flight() > 60 {
+            return;
+        }
+        let v = self.rng.below(self.volumes as u64) as usize;
+        let capacity = self.world.nodes[n].vols[v].volume.capacity_sectors();
+        // Some places are hot, so that requests overlap.
+        let sector = if self.rng.one_in(3) {
+            self.rng.below(64)
+        } else {
+            self.rng.below(capacity - 4096)
+        };
+        match self.rng.below(12) {
+            0 => self.world.act(n, v, Action::Flush, 0, 0, false),
+            1 => {
+                let action =
+                    self.rng
+                        .pick(&[Action::Discard, Action::ZeroesUnmap, Action::ZeroesKeep]);
+                // Several extents of the activity log, in long stories not every time.
+                let short = self.mood.harsh && !self.rng.one_in(8);
+                let len = 1 + self.rng.below(if short { 100 } else { 4000 });
+                self.world.act(n, v, action, sector, len, false);
+            }
+            2..=4 => {
+                let len = 1 + self.rng.below(32);
+                self.world.read(n, v, sector, len);
+            }
+            _ => {
+                let len = 1 + self.rng.below(40);
+                let fua = self.rng.one_in(8);
+                if self.mood.harsh && self.rng.one_in(16) {
+                    let mut req = self.world.make(true, Action::Data, sector, len);
+                    (req.bio.fua, req.bio.preflush) = (fua, true);
+                    return self.world.request(n, v, req);
+                }
+                self.world.act(n, v, Action::Data, sector, len, fua);
+            }
+        }
+    }
+
+    /// Whether node `n` may be promoted without losing what the other wrote.
+    fn is_newest(&self, n: usize) -> bool {
+        (0..self.volumes).all(|v| {
+            // Without a disk it works with the other's.
+            let attached = self.world.nodes[n].vols[v].volume.state().disk >= Disk::Inconsistent;
+            let n = if attached { n } else { 1 - n };
+            let own = self.uuids(n, v);
+            let peer = self.uuids(1 - n, v);
+            let verdict = compare(&Compared {
+                own: own.uuids,
+                peer,
+                role: Role::Secondary,
+                peer_role: Role::Secondary,
+                crashed_primary: false,
+                resolve_conflicts: true,
+                apv: 101,
+                feature_wsame: true,
+            })
+            .verdict;
+            matches!(verdict.number(), 0..=2)
+        })
+    }
+
+    fn uuids(&self, n: usize, v: usize) -> PeerUuids {
+        let vol = &self.world.nodes[n].vols[v];
+        let uuids = if vol.volume.disk().is_some() {
+            vol.volume.snapshot().uuids
+        } else {
+            let sb = super::metadata::superblock(&vol.disk);
+            let slot = sb.peer_index(1 - n as u32);
+            drbd_core::uuid::GenUuids {
+                current: sb.current_uuid,
+                bitmap: sb.peers[slot].bitmap_uuid,
+                history: [sb.history_uuids[0], sb.history_uuids[1]],
+            }
+        };
+        PeerUuids {
+            uuids,
+            dirty_bits: 0,
+            flags: UuidFlags(0),
+        }
+    }
+
+    /// Whether both have a good disk, and know it.
+    pub(crate) fn in_sync(&self, v: usize) -> bool {
+        (0..2).all(|n: usize| {
+            let state = self.world.nodes[n].vols[v].volume.state();
+            state.conn == Conn::Connected && state.disk == Disk::UpToDate
+        })
+    }
+
+    /// A command of the administrator, if one makes sense.
+    pub(crate) fn administer(&mut self) {
+        let n = self.rng.below(2) as usize;
+        let node = &self.world.nodes[n];
+        if !node.up || node.admin.is_some() {
+            return;
+        }
+        if self.mood.harsh && self.rng.one_in(6) {
+            return self.reconfigure(n);
+        }
+        let state = node.state();
+        let peer = &self.world.nodes[1 - n];
+        let peer_calm = peer.admin.is_none();
+        match self.rng.below(8) {
+            0 | 1 if state.role != Role::Primary => {
+                let peer_primary = peer.up && peer.state().role == Role::Primary;
+                let connected = state.conn >= Conn::Connected;
+                let settled = node
+                    .vols
+                    .iter()
+                    .all(|vol| vol.volume.state().disk == Disk::UpToDate);
+                // Between the loss of the connection and the new generation nobody can tell.
+                let clear = !peer_primary && (connected || !peer.up || !peer.ending());
+                if peer_calm && clear && (settled || connected) && self.is_newest(n) {
+                    self.world.nodes[n].promote(false);
+                }
+            }
+            2 if state.role == Role::Primary => {
+                let busy = node
+                    .vols
+                    .iter()
+                    .any(|vol| !vol.pending.is_empty() || vol.volume.upper_pending() > 0);
+                if !busy {
+                    self.world.nodes[n].demote();
+                }
+            }
+            3 => {
+                let v = self.rng.below(self.volumes as u64) as usize;
+                let vol = &node.vols[v];
+                // The last copy stays.
+                let other = peer.vols[v].volume.state();
+                let both = state.conn == Conn::Connected
+                    && vol.volume.state().disk == Disk::UpToDate
+                    && other.disk == Disk::UpToDate;
+                if both && peer_calm {
+                    self.world.nodes[n].command(Admin::Detach(v, 0, self.rng.one_in(3)));
+                }
+            }
+            4 | 5 => {
+                let v = (0..self.volumes).find(|v| !node.vols[*v].attached);
+                // A Primary without any disk that takes its old one begins a split brain: what
+                // the peer's generation became meanwhile it cannot know.
+                let blind = state.role == Role::Primary && state.pdsk != Disk::UpToDate;
+                let v = v.filter(|_| !blind);
+                // The peer may not know yet that it was gone, see `is_unaware`.
+                let unseen = matches!(peer.phase, Phase::Joined(_)) && peer.phase != node.phase;
+                let v = v.filter(|_| !(unseen && self.mood.harsh));
+                if let Some(v) = v.filter(|v| node.vols[*v].volume.state().disk == Disk::Diskless) {
+                    self.world.nodes[n].command(Admin::Attach(v, 0));
+                }
+            }
+            6 if node.phase == Phase::StandAlone => self.world.connect(n),
+            6 if state.role != Role::Primary && state.conn == Conn::Connected && peer_calm => {
+                self.world.nodes[n].command(Admin::Disconnect(false));
+            }
+            7 if self.mood.harsh && peer_calm && self.rng.one_in(8) && self.in_sync(0) => {
+                let conn = self.rng.pick(&[Conn::StartingSyncS, Conn::StartingSyncT]);
+                self.world.nodes[n].command(Admin::Change {
+                    request: Request::NONE.conn(conn),
+                    asked: false,
+                });
+            }
+            _ => {}
+        }
+    }
+}

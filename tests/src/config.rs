@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `/etc/drbd.conf` of a two-node resource.
+
+use std::fmt::Write;
+
+use drbd_qemu::Kind;
+
+/// Name of the resource of every scenario.
+pub const RESOURCE: &str = "r0";
+
+/// Its device.
+pub const DEVICE: &str = "/dev/drbd0";
+
+/// TCP port both nodes listen on.
+pub const PORT: u16 = 7789;
+
+/// Where the metadata lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetaDisk {
+    /// At the end of the data disk.
+    #[default]
+    Internal,
+    /// In slot 0 of the second data disk.
+    Indexed,
+    /// On the whole of the second data disk.
+    Flexible,
+}
+
+impl MetaDisk {
+    fn words(self) -> &'static str {
+        match self {
+            MetaDisk::Internal => "meta-disk internal",
+            MetaDisk::Indexed => "meta-disk /dev/vdc[0]",
+            MetaDisk::Flexible => "flexible-meta-disk /dev/vdc",
+        }
+    }
+
+    /// How `drbdmeta` names the place: metadata device and index.
+    #[must_use]
+    pub fn drbdmeta_words(self) -> &'static str {
+        match self {
+            MetaDisk::Internal => "/dev/vdb internal",
+            MetaDisk::Indexed => "/dev/vdc 0",
+            MetaDisk::Flexible => "/dev/vdc flex-external",
+        }
+    }
+}
+
+/// What differs between the scenarios' configurations.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Where the metadata lies.
+    pub meta_disk: MetaDisk,
+    /// Lines of the `net` section; `protocol C` unless one of them names another.
+    pub net: Vec<String>,
+    /// Lines of the `disk` section.
+    pub disk: Vec<String>,
+}
+
+impl Config {
+    /// The text for a node of the given kind; both nodes get the same but for
+    /// node ids, which the 8.4 tools do not know.
+    #[must_use]
+    pub fn text(&self, kind: Kind, hosts: &[(String, String); 2]) -> String {
+        let mut text = String::from("global { usage-count no; }\n");
+        let _ = writeln!(text, "resource {RESOURCE} {{");
+        let meta = self.meta_disk.words();
+        let _ = writeln!(
+            text,
+            "  volume 0 {{ device {DEVICE} minor 0; disk /dev/vdb; {meta}; }}"
+        );
+        for (id, (name, ip)) in hosts.iter().enumerate() {
+            let node_id = match kind {
+                Kind::Ours => format!("node-id {id}; "),
+                Kind::Stock | Kind::Bare => String::new(),
+            };
+            let _ = writeln!(text, "  on {name} {{ {node_id}address {ip}:{PORT}; }}");
+        }
+        let section = |name: &str, lines: &[String]| {
+            let lines: String = lines.iter().map(|line| format!(" {line};")).collect();
+            format!("  {name} {{{lines} }}\n")
+        };
+        let mut net = self.net.clone();
+        if !net.iter().any(|line| line.starts_with("protocol ")) {
+            net.insert(0, "protocol C".to_owned());
+        }
+        text += &section("net", &net);
+        if !self.disk.is_empty() {
+            text += &section("disk", &self.disk);
+        }
+        text + "}\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts() -> [(String, String); 2] {
+        [("a", "10.0.0.1"), ("b", "10.0.0.2")].map(|(n, i)| (n.to_owned(), i.to_owned()))
+    }
+
+    #[test]
+    fn only_ours_has_node_ids() {
+        let config = Config::default();
+        let ours = config.text(Kind::Ours, &hosts());
+        assert!(ours.contains("on b { node-id 1; address 10.0.0.2:7789; }"));
+        assert!(!config.text(Kind::Stock, &hosts()).contains("node-id"));
+    }
+
+    #[test]
+    fn options_go_to_their_sections() {
+        let config = Config {
+            meta_disk: MetaDisk::Flexible,
+            net: vec!["ping-int 1".to_owned()],
+            disk: vec!["al-extents 67".to_owned()],
+        };
+        let text = config.text(Kind::Ours, &hosts());
+        assert!(text.contains("net { protocol C; ping-int 1; }"), "{text}");
+        assert!(text.contains("disk { al-extents 67; }"), "{text}");
+        assert!(text.contains("flexible-meta-disk /dev/vdc;"), "{text}");
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Two machines and one disk: what every scenario, the demonstration and the
+//! measurements need.
+//!
+//! A [`Cluster`] is a pair of booted nodes with a resource configured on both;
+//! a [`Side`] is one of them and answers with a [`View`], whatever driver it
+//! runs. A [`Writer`] records in a file system what it was told is durable,
+//! [`disks`] compares the backing disks from outside. Every wait has a limit
+//! and an error that says what was waited for and what was seen.
+
+pub mod cluster;
+pub mod config;
+pub mod dice;
+pub mod disks;
+pub mod load;
+pub mod scenario;
+pub mod side;
+pub mod view;
+pub mod wait;
+pub mod writer;
+
+pub use cluster::{Cluster, Pairing, Setup};
+pub use config::{Config, MetaDisk};
+pub use load::Load;
+pub use scenario::scenario;
+pub use side::Side;
+pub use view::View;
+pub use writer::Writer;

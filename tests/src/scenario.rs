@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The frame around every scenario.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::cluster::{Cluster, Setup};
+
+/// Boots a pair, plays `story`, checks the consoles and says how long it took.
+///
+/// # Panics
+///
+/// If the story fails: with the reason, what both nodes say about the resource
+/// and where the consoles are.
+pub fn scenario(name: &str, setup: &Setup, story: impl FnOnce(&Cluster) -> Result<()>) {
+    let started = Instant::now();
+    let cluster = match Cluster::boot(name, setup) {
+        Ok(cluster) => cluster,
+        Err(error) => panic!("{name}: the pair does not boot: {error:#}"),
+    };
+    // A kernel's report explains the story's failure, not the other way round.
+    let told = story(&cluster);
+    let consoles = cluster.lab.check_consoles().map_err(anyhow::Error::from);
+    if let Err(error) = told {
+        if let Err(report) = &consoles {
+            eprintln!("{report}");
+        }
+        for side in cluster.sides() {
+            match side.view() {
+                Ok(view) => eprintln!("{}: {view:?}", side.name()),
+                Err(reason) => eprintln!("{}: no view: {reason:#}", side.name()),
+            }
+            let text = side.node.console_text();
+            let lines: Vec<&str> = text.lines().collect();
+            let tail = lines.len().saturating_sub(40);
+            for line in lines.iter().skip(tail) {
+                eprintln!("  {}| {line}", side.name());
+            }
+        }
+        let logs = cluster.lab.log_dir().display().to_string();
+        panic!("{name}: {error:#}\nconsoles: {logs}");
+    }
+    if let Err(report) = consoles {
+        panic!("{name}: {report}");
+    }
+    println!("{name}: {:.1} s", started.elapsed().as_secs_f64());
+}
+
+/// Runs a step and says how long it took.
+///
+/// # Errors
+///
+/// The step's.
+pub fn step<T>(what: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let started = Instant::now();
+    let result = act();
+    println!("  {what}: {:.1} s", started.elapsed().as_secs_f64());
+    result
+}

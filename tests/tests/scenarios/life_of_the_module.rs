@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The module beside the in-tree driver, and after twenty lives of a resource:
+//! what it took it gives back.
+
+use anyhow::{ensure, Result};
+use drbd_tests::scenario::step;
+use drbd_tests::{scenario, Cluster, Setup};
+
+#[test]
+fn life_of_the_module() {
+    scenario("life_of_the_module", &Setup::default(), story);
+}
+
+fn story(cluster: &Cluster) -> Result<()> {
+    let alpha = &cluster.alpha;
+    let in_tree = "$(find /lib/modules/$(uname -r)/kernel -name 'drbd.ko*' | head -1)";
+    step("not beside the in-tree driver", || -> Result<()> {
+        alpha.refused(&format!("modprobe lru_cache; insmod {in_tree}"))?;
+        ensure!(
+            alpha.sh("cat /proc/drbd")?.contains("9.90."),
+            "ours is gone"
+        );
+        alpha.sh("rmmod drbd")?;
+        alpha.sh(&format!("insmod {in_tree} && cat /proc/drbd | grep 8.4"))?;
+        alpha.refused("insmod /lib/modules/$(uname -r)/updates/drbd.ko")?;
+        ensure!(
+            alpha.sh("cat /proc/drbd")?.contains("8.4."),
+            "the in-tree driver is gone"
+        );
+        alpha.sh("rmmod drbd && modprobe drbd").map(drop)
+    })?;
+    alpha.create_md()?;
+    let live = "drbdadm up r0 && drbdadm primary --force r0 \
+        && dd if=/dev/zero of=/dev/drbd0 bs=64k count=8 oflag=direct 2>/dev/null \
+        && drbdadm secondary r0 && drbdadm down r0";
+    let free =
+        "sync; echo 3 > /proc/sys/vm/drop_caches; sleep 1; awk '/MemFree/{print $2}' /proc/meminfo";
+    alpha.sh(live)?;
+    let before: i64 = alpha.sh(free)?.trim().parse()?;
+    step("twenty lives", || {
+        alpha.sh(&format!("for i in $(seq 20); do {live} || exit 1; done"))
+    })?;
+    let after: i64 = alpha.sh(free)?.trim().parse()?;
+    // One life holds some 3 MiB; a leak of any buffer would show twenty times.
+    ensure!(
+        before - after < 4096,
+        "{} KiB less free memory",
+        before - after
+    );
+    let threads = "ps -e -o comm= | grep -c '^drbd_[rwm]_' || true";
+    ensure!(alpha.sh(threads)?.trim() == "0", "threads are left");
+    step("unloaded", || {
+        alpha.sh("rmmod drbd && mkfs.ext4 -q -F /dev/vdb && mount /dev/vdb /mnt && umount /mnt && modprobe drbd && rmmod drbd")
+    })?;
+    cluster.beta.sh("rmmod drbd")?;
+    Ok(cluster.lab.check_consoles()?)
+}

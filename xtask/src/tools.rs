@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Compiling the user-space programs with the host's cargo.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::module::install;
+use crate::problem::Problem;
+use crate::workspace;
+
+/// Programs of `target/dist`: package and binary.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("drbdadm", "drbdadm"),
+    ("drbdsetup", "drbdsetup"),
+    ("drbdmeta", "drbdmeta"),
+    ("drbd-qemu", "drbd-agent"),
+];
+
+/// Debian 13 has this one; a program that wants a newer one does not start there.
+const GLIBC_MAX: (u32, u32) = (2, 41);
+
+/// Compiles the programs and puts them into `dist`.
+///
+/// # Errors
+///
+/// When one does not compile, or needs a newer C library than Debian 13 has.
+pub fn build(dist: &Path) -> Result<()> {
+    let mut command = workspace::cargo();
+    command.args([
+        "build",
+        "--release",
+        "--message-format=json-render-diagnostics",
+    ]);
+    if !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        command.arg("--quiet");
+    }
+    for (package, program) in PROGRAMS {
+        command.args(["--package", package, "--bin", program]);
+    }
+    let built = compiled(command, "the tools")?;
+    for (_, program) in PROGRAMS {
+        let from = built
+            .iter()
+            .find(|path| path.file_name().is_some_and(|name| name == program))
+            .with_context(|| format!("cargo did not say where it put {program}"))?;
+        check_libc(from)?;
+        install(from, &dist.join(program))?;
+    }
+    Ok(())
+}
+
+/// Runs a cargo that is asked for messages in JSON, and gives the paths of the executables that it made. `what` names
+/// them for the reader of an error.
+pub(crate) fn compiled(mut command: Command, what: &str) -> Result<Vec<PathBuf>> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    if !output.status.success() {
+        let why = "the compiler's messages are above";
+        return Err(Problem::new(format!("{what} do not compile"), why, "").into());
+    }
+    Ok(executables(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Paths of executables in cargo's messages.
+fn executables(messages: &str) -> Vec<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
+        .collect()
+}
+
+fn check_libc(program: &Path) -> Result<()> {
+    let content =
+        std::fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    match newest_glibc(&content) {
+        Some(wanted) if wanted > GLIBC_MAX => Err(Problem::new(
+            format!("{} does not run on Debian 13", program.display()),
+            format!(
+                "it needs glibc {}.{}, Debian 13 has {}.{}",
+                wanted.0, wanted.1, GLIBC_MAX.0, GLIBC_MAX.1
+            ),
+            "build on Debian 13 or older",
+        )
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// The newest symbol version `GLIBC_a.b` that a program names.
+fn newest_glibc(content: &[u8]) -> Option<(u32, u32)> {
+    const MARK: &[u8] = b"GLIBC_";
+    content
+        .windows(MARK.len() + 5)
+        .filter_map(|window| window.strip_prefix(MARK))
+        .filter_map(|version| {
+            let text: String = version
+                .iter()
+                .map(|byte| char::from(*byte))
+                .take_while(|byte| byte.is_ascii_digit() || *byte == '.')
+                .collect();
+            let (major, minor) = text.split_once('.')?;
+            let minor = minor.split('.').next()?;
+            Some((major.parse().ok()?, minor.parse().ok()?))
+        })
+        .max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_executables_in_cargos_messages() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
+            {\"reason\":\"compiler-artifact\",\"executable\":\"/t/release/drbdadm\"}\nno json\n";
+        assert_eq!(executables(messages), [PathBuf::from("/t/release/drbdadm")]);
+    }
+
+    #[test]
+    fn finds_the_newest_symbol_version() {
+        let content = b"\0GLIBC_2.2.5\0\0GLIBC_2.34\0GLIBC_2.3\0GLIBC_PRIVATE\0..........";
+        assert_eq!(newest_glibc(content), Some((2, 34)));
+        assert_eq!(newest_glibc(b"static"), None);
+    }
+
+    #[test]
+    fn refuses_a_too_new_c_library() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("tool");
+        std::fs::write(&program, b"\0GLIBC_2.99\0.....").unwrap();
+        assert!(check_libc(&program)
+            .unwrap_err()
+            .to_string()
+            .contains("2.99"));
+        std::fs::write(&program, b"\0GLIBC_2.41\0.....").unwrap();
+        check_libc(&program).unwrap();
+    }
+}
