@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
 
 use anyhow::{Context, Result};
 
@@ -10,6 +11,7 @@ use crate::cache::{remove_tree, with_suffix, Cache};
 use crate::enter;
 use crate::mirror::Mirror;
 use crate::packages;
+use crate::patience::{patiently, PAUSES};
 use crate::process::logged;
 
 /// The release that roots are made of; backports bring the kernel.
@@ -51,33 +53,44 @@ impl Recipe<'_> {
     /// When neither the mirror nor the kept packages can make it.
     pub fn make(&self, cache: &Cache, target: &Path) -> Result<()> {
         let log = cache.fresh_log(self.name);
-        let online = Mirror::of_this_machine().and_then(|mirror| {
+        let online = || {
+            let mirror = Mirror::of_this_machine()?;
             let sources: Vec<String> = ["", "-updates", "-backports"]
                 .iter()
                 .map(|part| format!("deb {} {SUITE}{part} main", mirror.uri))
                 .collect();
             self.bootstrap(cache, target, &sources, &mirror.apt_options, &log)
-        });
-        let Err(error) = online else { return Ok(()) };
-        let Some(repository) = packages::offline_repository(&cache.packages())? else {
-            return Err(error);
         };
-        eprintln!(
-            "the mirror failed ({}: see {}): trying the packages of earlier runs",
-            self.name,
-            log.display()
-        );
+        let Err(error) = online() else { return Ok(()) };
+        eprintln!("the mirror failed: {error:#}");
+        if self.make_of_kept_packages(cache, target)? {
+            return Ok(());
+        }
+        // What was kept does not do either: there is nothing but the mirror to hope for.
+        sleep(PAUSES[0]);
+        patiently(
+            &format!("making the {} root", self.name),
+            &PAUSES[1..],
+            online,
+        )
+    }
+
+    /// Makes the root of packages that earlier runs fetched; false when these do not do.
+    fn make_of_kept_packages(&self, cache: &Cache, target: &Path) -> Result<bool> {
+        let Some(repository) = packages::offline_repository(&cache.packages())? else {
+            return Ok(false);
+        };
+        eprintln!("trying the packages of earlier runs");
         let source = packages::source_line(&repository.to_string_lossy());
-        let offline = cache.fresh_log(&format!("{}-offline", self.name));
-        self.bootstrap(cache, target, &[source], &[], &offline)
-            // The first error tells more than that the fallback was not complete either.
-            .map_err(|_| {
-                eprintln!(
-                    "the packages of earlier runs do not do: see {}",
-                    offline.display()
-                );
-                error
-            })
+        let log = cache.fresh_log(&format!("{}-offline", self.name));
+        let made = self.bootstrap(cache, target, &[source], &[], &log);
+        if made.is_err() {
+            eprintln!(
+                "the packages of earlier runs do not do: see {}",
+                log.display()
+            );
+        }
+        Ok(made.is_ok())
     }
 
     fn bootstrap(

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::cache::Cache;
 use crate::enter;
+use crate::patience::{patiently, APT_WAITS_FOR_LOCK, PAUSES};
 use crate::problem::Problem;
 use crate::process::{is_installed, logged};
 use crate::progress::Step;
@@ -59,6 +60,7 @@ pub fn prepare(cache: &Cache) -> Result<()> {
         let mut command = Command::new("apt-get");
         command
             .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(APT_WAITS_FOR_LOCK)
             .args(["install", "--yes", "--no-install-recommends"])
             .args(&packages);
         logged(
@@ -70,14 +72,16 @@ pub fn prepare(cache: &Cache) -> Result<()> {
     };
     // The package lists may be old or absent: fetch them only when they do not do.
     if install().is_err() {
-        let mut update = Command::new("apt-get");
-        logged(
-            update.arg("update"),
-            &log,
-            "cannot fetch apt's package lists",
-            "check the network, then:  apt-get update",
-        )?;
-        install()?;
+        patiently("installing host packages", &PAUSES, || {
+            let mut update = Command::new("apt-get");
+            logged(
+                update.args(APT_WAITS_FOR_LOCK).arg("update"),
+                &log,
+                "cannot fetch apt's package lists",
+                "check the network, then:  apt-get update",
+            )?;
+            install()
+        })?;
     }
     step.done(&packages.join(" "));
     Ok(())

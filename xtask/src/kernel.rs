@@ -16,6 +16,7 @@ use crate::debroot::SUITE;
 use crate::enter::Root;
 use crate::module;
 use crate::packages;
+use crate::patience::{patiently, PAUSES};
 use crate::problem::Problem;
 use crate::process::{captured, logged};
 use crate::progress::Step;
@@ -31,6 +32,12 @@ const OURS: &str = "/opt/drbd-rs";
 
 /// Fetches lists when there are none or when they are asked for.
 const UPDATE: &str = "mkdir -p /var/cache/apt/archives/partial; apt-get update --error-on=any";
+
+/// Makes line `$1` apt's only source, and takes that back.
+const TO_KEPT: &str = r#"mkdir -p /etc/apt/online; [ ! -e /etc/apt/sources.list ] || mv /etc/apt/sources.list /etc/apt/online/
+echo "$1" > /etc/apt/sources.list; apt-get update"#;
+const TO_MIRROR: &str =
+    "[ ! -e /etc/apt/online/sources.list ] || mv /etc/apt/online/sources.list /etc/apt/sources.list";
 
 /// Installs headers and source of kernel `$1` (source package `$2`), fetches its image and modules and unpacks them.
 const INSTALL: &str = r#"
@@ -129,16 +136,22 @@ pub fn prepare(cache: &Cache, toolchain: &Path) -> Result<Kernel> {
     };
     if let Err(error) = install() {
         // Lists that are older than the mirror name files that are gone; without a mirror the kept packages may do.
-        let update = logged(
-            &mut root.script(UPDATE, &[]),
-            &log,
-            "cannot fetch package lists",
-            "",
-        );
-        if update.is_err() && !use_kept_packages(cache, &root, &log)? {
-            return Err(error);
+        let update = || {
+            logged(
+                &mut root.script(UPDATE, &[]),
+                &log,
+                "cannot fetch package lists",
+                "",
+            )
+        };
+        let online = update().and_then(|()| install());
+        if online.is_err() && !install_kept_packages(cache, &root, &log, &install)? {
+            eprintln!("{error:#}");
+            patiently("fetching the kernel", &PAUSES, || {
+                update()?;
+                install()
+            })?;
         }
-        install()?;
     }
     step.done("");
 
@@ -226,22 +239,32 @@ fn numbers(release: &str) -> Vec<u32> {
         .collect()
 }
 
-/// Makes the packages of earlier runs apt's only source; false when there are none.
-fn use_kept_packages(cache: &Cache, root: &Root, log: &Path) -> Result<bool> {
+/// Installs from the packages of earlier runs alone; false when there are none or they do not do, and apt's sources are
+/// what they were.
+fn install_kept_packages(
+    cache: &Cache,
+    root: &Root,
+    log: &Path,
+    install: &impl Fn() -> Result<()>,
+) -> Result<bool> {
     if packages::offline_repository(&cache.packages())?.is_none() {
         return Ok(false);
     }
     eprintln!("the mirror failed: trying the packages of earlier runs");
-    let script = r#"mkdir -p /etc/apt/online; [ ! -e /etc/apt/sources.list ] || mv /etc/apt/sources.list /etc/apt/online/
-echo "$1" > /etc/apt/sources.list; apt-get update"#;
     let line = packages::source_line(&format!("{ARCHIVES}/offline"));
-    logged(
-        &mut root.script(script, &[&line]),
-        log,
-        "cannot use the kept packages",
-        "",
-    )?;
-    Ok(true)
+    let switched = |script: &str| {
+        logged(
+            &mut root.script(script, &[&line]),
+            log,
+            "cannot use the kept packages",
+            "",
+        )
+    };
+    if switched(TO_KEPT).and_then(|()| install()).is_ok() {
+        return Ok(true);
+    }
+    switched(TO_MIRROR)?;
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod mirror;
 pub mod module;
 pub mod modules;
 pub mod packages;
+pub mod patience;
 pub mod problem;
 pub mod process;
 pub mod progress;
