@@ -32,6 +32,7 @@ use drbd_core::{
         ranges::{Bucket, BUCKETS},
         volume::{Admission, Effect, IoResult, Todo, Volume},
     },
+    genl::v1::DiskExtras,
     state::State,
 };
 use kernel::{prelude::*, str::CString};
@@ -139,6 +140,11 @@ pub(crate) struct Device {
     pub(crate) disk_options: Mutex<Option<DiskOptions>>,
     #[pin]
     pub(crate) device_options: Mutex<DeviceOptions>,
+    /// What the 8.4 tools count to the disk, kept for the connection (API version 1).
+    #[pin]
+    pub(crate) extras: Mutex<DiskExtras>,
+    /// The state word that listeners of API version 1 were told last.
+    pub(crate) told_state: Atomic<u32>,
     #[pin]
     pub(crate) threads: Mutex<Option<Threads>>,
 }
@@ -182,6 +188,8 @@ impl Device {
                 pool,
                 disk_options <- new_mutex!(None, "drbd_disk_opts"),
                 device_options <- new_mutex!(options, "drbd_dev_opts"),
+                extras <- new_mutex!(DiskExtras::default(), "drbd_extras"),
+                told_state: Atomic::new(State::UNCONFIGURED.to_word()),
                 threads <- new_mutex!(None, "drbd_threads"),
             }),
             GFP_KERNEL,

@@ -84,7 +84,10 @@ impl kernel::Module for Drbd {
         let notifier = notify::Notifier::new()?;
         let registry = resource::Registry::new(notifier)?;
         let proc = proc::create(&registry)?;
-        pr_info!("version 9.90.0, protocol 100-101, API 2\n");
+        pr_info!(
+            "version 9.90.0, protocol 100-101, API {}\n",
+            os::params::api_version()
+        );
         Ok(Drbd {
             #[cfg(drbd_selftest)]
             _selftest: selftest::run()?,

@@ -33,15 +33,35 @@ pub(super) fn run(
     raw: &Raw<'_>,
     out: &mut [u8],
 ) -> Result<(UserHdr, usize)> {
-    let minor = raw.hdr.minor;
-    let flags = u32::from_ne_bytes(raw.hdr.value.to_ne_bytes());
     let mut timeout_type = None;
-    let decoded = Request::decode(command, minor, flags, raw.attrs, params::strict_names());
-    let outcome = match decoded {
+    let outcome = execute(registry, command, raw, &mut timeout_type);
+    answer(raw, outcome, timeout_type, out)
+}
+
+/// Carries out a command. Context: as [`run`].
+pub(super) fn execute(
+    registry: &Arc<Registry>,
+    command: Command,
+    raw: &Raw<'_>,
+    timeout_type: &mut Option<TimeoutType>,
+) -> Outcome {
+    let flags = u32::from_ne_bytes(raw.hdr.value.to_ne_bytes());
+    let strict = params::strict_names();
+    match Request::decode(command, raw.hdr.minor, flags, raw.attrs, strict) {
         Err(refusal) => Err(from_refusal(refusal)),
-        Ok(request) => check_context(registry, raw)
-            .and_then(|()| dispatch(registry, request, &mut timeout_type)),
-    };
+        Ok(request) => {
+            check_context(registry, raw).and_then(|()| dispatch(registry, request, timeout_type))
+        }
+    }
+}
+
+/// Writes the attributes of a reply.
+pub(super) fn answer(
+    raw: &Raw<'_>,
+    outcome: Outcome,
+    timeout_type: Option<TimeoutType>,
+    out: &mut [u8],
+) -> Result<(UserHdr, usize)> {
     let (code, text) = match outcome {
         Ok(code) => (code, ""),
         Err(failure) => (failure.code, failure.text),
@@ -53,13 +73,13 @@ pub(super) fn run(
         encode_timeout_type(&mut writer, kind).map_err(|_| EMSGSIZE)?;
     }
     let hdr = UserHdr {
-        minor,
+        minor: raw.hdr.minor,
         value: code.0,
     };
     Ok((hdr, writer.bytes().len()))
 }
 
-fn from_refusal(refusal: Refusal) -> Failure {
+pub(super) fn from_refusal(refusal: Refusal) -> Failure {
     refuse(refusal.code, refusal.text)
 }
 

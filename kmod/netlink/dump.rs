@@ -138,7 +138,7 @@ fn item_of(
 }
 
 /// The volume with the lowest number that is at least `volume`.
-fn device_from(resource: &Resource, volume: u64) -> Result<Option<Arc<Device>>> {
+pub(super) fn device_from(resource: &Resource, volume: u64) -> Result<Option<Arc<Device>>> {
     let devices = resource.devices()?;
     let mut numbered = devices.iter();
     Ok(numbered

@@ -10,6 +10,7 @@ use crate::{
     os::{
         addr::SockAddr,
         lock::{Arc, Relaxed},
+        params,
         timer::now_ms,
     },
     resource::Resource,
@@ -245,6 +246,43 @@ pub(crate) fn peer_device_statistics(
         statistics.rs_db1_sectors = done;
     }
     statistics
+}
+
+/// The connections of a resource as far as the interface in use shows them: one that is StandAlone has no configuration
+/// in API version 1, and is not there.
+pub(crate) fn connections(resource: &Resource) -> Result<KVec<Arc<Connection>>> {
+    let mut all = resource.connections()?;
+    if is_v1() {
+        all.retain(|connection| is_configured(connection));
+    }
+    Ok(all)
+}
+
+/// Whether API version 1 takes the connection for configured.
+pub(crate) fn is_configured(connection: &Connection) -> bool {
+    conn(connection) != Conn::StandAlone && !connection.conf.lock().paths.is_empty()
+}
+
+/// Whether the module was loaded for the 8.4 tools.
+pub(crate) fn is_v1() -> bool {
+    params::api_version() == 1
+}
+
+/// Both ends of a connection: of its first path.
+pub(crate) fn ends(connection: &Connection) -> Option<(SocketAddr, SocketAddr)> {
+    let conf = connection.conf.lock();
+    let path = conf.paths.first()?;
+    Some((address(&path.local), address(&path.peer)))
+}
+
+/// Sectors that are marked as out of sync.
+pub(crate) fn out_of_sync_sectors(device: &Device) -> u64 {
+    device.peek(|volume| volume.snapshot().out_of_sync_sectors)
+}
+
+/// Requests of the peer that are under way.
+pub(crate) fn unacked(device: &Device) -> u32 {
+    device.peek(|volume| volume.snapshot().unacked)
 }
 
 /// State of a path: the first of a connection carries it.

@@ -16,11 +16,18 @@ use crate::{
     device::Device,
     os::{
         genl::{Server, UserHdr, RECORD_MAX},
-        lock::{new_mutex, Arc, Mutex},
+        lock::{new_mutex, Arc, Mutex, Relaxed},
     },
     resource::Resource,
 };
-use drbd_core::genl::{state::NotificationKind, Command, NotificationHeader, RetCode, Writer};
+use crate::netlink::{facts, v1_status};
+use drbd_core::{
+    genl::{
+        state::NotificationKind,
+        v1::{self, DiskExtras, Reason},
+        Command, NotificationHeader, RetCode, Writer,
+    },
+};
 use kernel::prelude::*;
 use told::{Event, Told};
 
@@ -29,6 +36,7 @@ struct State {
     told: KVec<Told>,
     last_serial: u64,
     buffer: KVec<u8>,
+    rendered: KVec<u8>,
 }
 
 /// Sends notifications. Context of all methods: task, none of the locks of lists, options and
@@ -47,6 +55,7 @@ impl Notifier {
             told: KVec::new(),
             last_serial: 0,
             buffer: KVec::from_elem(0u8, RECORD_MAX, GFP_KERNEL)?,
+            rendered: KVec::from_elem(0u8, RECORD_MAX, GFP_KERNEL)?,
         };
         Arc::pin_init(
             pin_init!(Notifier { state <- new_mutex!(state, "drbd_notify") }),
@@ -146,6 +155,9 @@ impl Notifier {
         let due = told.map(|told| told.progress_due(device));
         if let Some(Ok(events)) = due {
             state.send_all(resource, events);
+            if facts::is_v1() {
+                state.tell_status(resource, device, Reason::Progress);
+            }
         }
     }
 
@@ -198,11 +210,54 @@ impl State {
     fn tell_changes(&mut self, resource: &Resource) {
         let told = self.told.iter_mut().find(|told| told.is_of(resource));
         match told.map(Told::update) {
-            Some(Ok(events)) => self.send_all(resource, events),
+            Some(Ok(events)) => {
+                self.send_all(resource, events);
+                if facts::is_v1() {
+                    self.tell_states(resource);
+                }
+            }
             // Without memory the differences stay, and are told the next time.
             Some(Err(_)) => pr_warn!("{}: no memory to tell a change\n", resource.name()),
             // It was destroyed, or is not on the list yet.
             None => {}
+        }
+    }
+
+    /// Tells those who listen the old way of every volume whose state word is another now.
+    fn tell_states(&mut self, resource: &Resource) {
+        for device in resource.devices().unwrap_or_default().iter() {
+            let to = device.state().to_word();
+            let from = device.told_state.load(Relaxed);
+            device.told_state.store(to, Relaxed);
+            if from != to {
+                self.tell_status(resource, device, Reason::Change { from, to });
+            }
+        }
+    }
+
+    fn tell_status(&mut self, resource: &Resource, device: &Device, reason: Reason) {
+        let Some(server) = self.server.as_ref().filter(|server| server.has_listeners()) else {
+            return;
+        };
+        let mut writer = Writer::new(&mut self.rendered);
+        // Secrets go to those who ask and may know.
+        let told = v1_status::write(
+            resource,
+            Some(device),
+            reason,
+            false,
+            &mut self.buffer,
+            &mut writer,
+        );
+        match told {
+            Ok(()) => {
+                let hdr = UserHdr {
+                    minor: device.minor,
+                    value: RetCode::NO_ERROR.0,
+                };
+                let _ = server.multicast(v1::EVENT, hdr, writer.bytes());
+            }
+            Err(error) => pr_warn!("{}: a state was not told: {:?}\n", resource.name(), error),
         }
     }
 
@@ -232,14 +287,29 @@ impl State {
             continues,
         };
         let mut writer = Writer::new(&mut self.buffer);
-        match event.object.write(resource, header, &mut writer) {
+        let written = event.object.write(resource, header, &mut writer);
+        let mut rendered = Writer::new(&mut self.rendered);
+        let written = written.and_then(|written| {
+            if facts::is_v1() {
+                let extras = DiskExtras::default();
+                v1::render(writer.bytes(), event.object.ends(), &extras, &mut rendered)
+                    .map_err(|_| EMSGSIZE)?;
+            }
+            Ok(written)
+        });
+        match written {
             Ok((command, minor)) => {
                 let hdr = UserHdr {
                     minor,
                     value: RetCode::NO_ERROR.0,
                 };
+                let message = if facts::is_v1() {
+                    &rendered
+                } else {
+                    &writer
+                };
                 // A listener that is too slow is told so by its socket.
-                let _ = server.multicast(command.number(), hdr, writer.bytes());
+                let _ = server.multicast(command.number(), hdr, message.bytes());
             }
             Err(error) => pr_warn!("{}: a change was not told: {:?}\n", resource.name(), error),
         }

@@ -30,14 +30,15 @@ pub(super) enum Object {
 impl Object {
     /// Everything that a resource has, in the order in which it is told. Context: task.
     pub(super) fn all_of(resource: &Resource) -> Result<KVec<Object>> {
-        let (devices, connections) = (resource.devices()?, resource.connections()?);
+        let (devices, connections) = (resource.devices()?, facts::connections(resource)?);
         let mut all = KVec::new();
         all.push(Object::Resource(facts::resource_info(resource)), GFP_KERNEL)?;
         for connection in connections.iter() {
             let info = facts::connection_info(connection);
             all.push(Object::Connection(connection.clone(), info), GFP_KERNEL)?;
         }
-        for connection in connections.iter() {
+        // Version 1 of the interface knows no paths.
+        for connection in connections.iter().filter(|_| !facts::is_v1()) {
             for (index, path) in facts::paths(connection)?.iter().enumerate() {
                 let info = facts::path_info(connection, index);
                 let path = Object::Path(connection.clone(), path.my_addr, path.peer_addr, info);
@@ -111,6 +112,16 @@ impl Object {
         };
         kind.saturating_mul(1 << 16)
             .saturating_add(u64::from(volume))
+    }
+
+    /// Both ends of the connection that it belongs to.
+    pub(super) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match self {
+            Object::Connection(connection, _) | Object::PeerDevice(_, connection, _) => {
+                facts::ends(connection)
+            }
+            Object::Resource(_) | Object::Path(..) | Object::Device(..) => None,
+        }
     }
 
     /// Paths are told one by one, everything else in groups.

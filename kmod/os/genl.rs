@@ -51,6 +51,9 @@ pub(crate) struct Record {
 /// State of one dump between calls; all zero at its start.
 pub(crate) type Cursor = [u64; 4];
 
+/// The event of API version 1 before there were notifications: numbered by itself, for each kind of listener counts gaps.
+const LEGACY_EVENT: u8 = 1;
+
 /// Room for the attributes of a reply.
 pub(crate) const REPLY_MAX: usize = 16384;
 /// Room for the attributes of one dump record: what surely fits an empty datagram.
@@ -84,6 +87,7 @@ struct Inner {
     groups: [c::genl_multicast_group; 1],
     handler: Arc<dyn Handler>,
     sequence: Atomic<u32>,
+    legacy_sequence: Atomic<u32>,
 }
 
 /// The registered family. Dropping it unregisters and waits for running commands (task context).
@@ -195,6 +199,7 @@ impl Server {
             handler,
             // The first one that the reference uses (drbd9-api section 6).
             sequence: Atomic::new(3),
+            legacy_sequence: Atomic::new(3),
         };
         let inner = NonNull::new(KBox::into_raw(KBox::new(inner, GFP_KERNEL)?)).ok_or(ENOMEM)?;
         // SAFETY: Freshly boxed; the family refers to tables in the same box, which stays where it
@@ -230,7 +235,12 @@ impl Server {
             return Ok(());
         }
         // SAFETY: Live by the invariant of `Server`.
-        let sequence = unsafe { &self.inner.as_ref().sequence };
+        let inner = unsafe { self.inner.as_ref() };
+        let sequence = if cmd == LEGACY_EVENT {
+            &inner.legacy_sequence
+        } else {
+            &inner.sequence
+        };
         noio::scope(|| {
             let msg = Message::new(attrs.len())?;
             // A number is taken only for a message that exists: listeners count gaps.

@@ -19,6 +19,7 @@ mod ret_code;
 pub mod state;
 mod tla;
 mod tlv;
+pub mod v1;
 mod writer;
 
 pub use address::{decode_address, encode_address, ADDRESS_BYTES_MAX};

@@ -181,6 +181,15 @@ impl<'b> Writer<'b> {
         self.nest_typed(tla.number(), content)
     }
 
+    /// A nest without the mark whose number is not one of version 2.
+    pub(super) fn plain_nest_of(
+        &mut self,
+        nr: u16,
+        content: impl FnOnce(&mut Self) -> Result<(), NoRoom>,
+    ) -> Result<(), NoRoom> {
+        self.nest_typed(nr, content)
+    }
+
     fn nest_typed(
         &mut self,
         kind: u16,

@@ -25,5 +25,6 @@ mod reconnect_resyncs_only_changed_blocks;
 mod refusals;
 mod split_brain_refused;
 mod stock_peer;
+mod tools_of_84;
 mod upgrade_and_back;
 mod verify;
