@@ -30,7 +30,7 @@ pub(crate) fn facts_of(device: &Device) -> VolumeFacts {
             history.first().copied().unwrap_or(0),
             history.get(1).copied().unwrap_or(0),
         ],
-        flags: snapshot.md_flags,
+        flags: v1::disk_flags(snapshot.md_flags, snapshot.peer_md_flags),
         bits: bits(snapshot.size_sectors),
         out_of_sync_bits: bits(snapshot.out_of_sync_sectors),
     });

@@ -55,7 +55,7 @@ fn story(cluster: &Cluster) -> Result<()> {
             || run("drbdadm dstate r0"),
             |seen| seen.trim() == "UpToDate/UpToDate",
         )?;
-        run("drbdadm wait-sync r0").map(drop)
+        run("drbdsetup wait-sync 0").map(drop)
     })?;
     shown(&run)?;
     step("a file system", || -> Result<()> {

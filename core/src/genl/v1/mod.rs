@@ -17,7 +17,7 @@ mod status;
 pub use disk_extras::DiskExtras;
 pub use render::render;
 pub use request::{write_step, Names, Unsupported};
-pub use status::{DiskFacts, Helper, Reason, StateInfo, VolumeFacts};
+pub use status::{disk_flags, DiskFacts, Helper, Reason, StateInfo, VolumeFacts};
 
 use super::ret_code::RetCode;
 use super::Command;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! STATE_INFO: what GET_STATUS and the notification EVENT tell of a volume.
 
+use super::super::state::peer_flags;
 use super::super::writer::{NoRoom, Writer};
 use crate::config::Text;
 
@@ -41,6 +42,24 @@ pub struct DiskFacts {
     pub bits: u64,
     /// Of them those that are set.
     pub out_of_sync_bits: u64,
+}
+
+/// Metadata flags as 8.4 has them: of the disk, and those that version 2 keeps for the peer.
+pub const fn disk_flags(disk: u32, peer: u32) -> u32 {
+    const CONNECTED: u32 = 4;
+    const FULL_SYNC: u32 = 8;
+    const PEER_OUTDATED: u32 = 32;
+    let mut flags = disk;
+    if peer & peer_flags::CONNECTED != 0 {
+        flags |= CONNECTED;
+    }
+    if peer & peer_flags::FULL_SYNC != 0 {
+        flags |= FULL_SYNC;
+    }
+    if peer & peer_flags::OUTDATED != 0 {
+        flags |= PEER_OUTDATED;
+    }
+    flags
 }
 
 /// What is known of a volume; sizes are sectors.
