@@ -12,6 +12,7 @@ use drbd_core::{
     engine::link::Link,
     state::Conn,
     wire::{
+        alg_name::AlgName,
         handshake::{Protocol, ReplicationProtocol},
         packet::Packet,
     },
@@ -21,8 +22,13 @@ impl Play {
     /// Draws the options that short stories leave at their defaults.
     pub(crate) fn draw_options(&mut self, seed: u64) {
         let mut rng = Rng::new(seed ^ 0x0b71);
+        let checksums = rng.one_in(2);
         for node in &mut self.world.nodes {
             node.draw_congestion(&mut rng);
+            if checksums {
+                node.peer_options.csums_alg = AlgName::new(b"crc32c").expect("a short name");
+                node.peer_options.csums_after_crash_only = rng.one_in(4);
+            }
             let policy = read_balancing(&mut rng);
             node.set_read_balancing(policy);
         }

@@ -3,6 +3,7 @@
 
 mod authentication;
 mod bad_peer;
+mod checksum_resync;
 mod congestion;
 mod connect_together;
 mod debian_tools;

@@ -7,7 +7,7 @@
 //! c-max-rate (or resync-rate with c-plan-ahead 0) is a ceiling kept by a token bucket, c-min-rate
 //! the rate that remains while applications use the disk (design section 8.17).
 
-use super::{Todo, Volume};
+use super::{checksum::CHECKSUM_BLOCKS_MAX, Todo, Volume};
 use crate::{
     engine::{
         link::Link,
@@ -74,6 +74,10 @@ pub(crate) struct Resync {
     pub(crate) finish_ping: Option<u32>,
     pub(crate) started_ms: u64,
     progress: bool,
+    /// As the target: blocks are asked for by their digests.
+    pub(super) checksums: bool,
+    /// Sectors whose digests were equal.
+    pub(super) same_sectors: u64,
 }
 
 impl Resync {
@@ -91,6 +95,11 @@ impl Resync {
 
     pub(crate) fn note_progress(&mut self) {
         self.progress = true;
+    }
+
+    /// The digests of a block were equal.
+    pub(super) fn note_same(&mut self, len_sectors: u32) {
+        self.same_sectors = self.same_sectors.saturating_add(u64::from(len_sectors));
     }
 
     pub(crate) fn in_flight_sectors(&self) -> u64 {
@@ -255,6 +264,11 @@ impl<M: Mem> Volume<M> {
         if budget_blocks == 0 {
             return None;
         }
+        let most = if self.resync.checksums {
+            CHECKSUM_BLOCKS_MAX
+        } else {
+            REQUEST_BLOCKS_MAX
+        };
         let end = disk.bitmap.n_bits();
         let bit = match disk
             .bitmap
@@ -268,13 +282,10 @@ impl<M: Mem> Volume<M> {
         };
         let run_end = disk
             .bitmap
-            .find_next_clear(
-                disk.bm_slot,
-                bit..end.min(bit.saturating_add(REQUEST_BLOCKS_MAX)),
-            )
-            .unwrap_or(end.min(bit.saturating_add(REQUEST_BLOCKS_MAX)));
+            .find_next_clear(disk.bm_slot, bit..end.min(bit.saturating_add(most)))
+            .unwrap_or(end.min(bit.saturating_add(most)));
         let run = run_end.saturating_sub(bit).max(1);
-        let limit = run.min(budget_blocks).min(REQUEST_BLOCKS_MAX);
+        let limit = run.min(budget_blocks).min(most);
         let mut blocks = 1u64;
         while blocks.saturating_mul(2) <= limit
             && bit & blocks.saturating_mul(2).saturating_sub(1) == 0
@@ -300,15 +311,18 @@ impl<M: Mem> Volume<M> {
         at.block_id = BlockId::SYNCER.0;
         at.start_ms = now_ms;
         let _ = self.ranges.insert(&mut self.ops, op);
+        self.spend_budget(u64::from(len_sectors));
+        if self.resync.checksums {
+            self.ops.at_mut(op).set(flag::CHECKSUM);
+            self.queue_submit(op);
+            return true;
+        }
         let volume = self.number;
         if !link.send(SendItem::RsRequest { volume, op }) {
-            self.release(op);
+            self.resync_forget(op);
             return false;
         }
         self.await_peer(op, flag::NET_QUEUED);
-        let sectors = u64::from(len_sectors);
-        self.resync.in_flight_sectors = self.resync.in_flight_sectors.saturating_add(sectors);
-        self.resync.tokens = self.resync.tokens.saturating_sub(sectors);
         true
     }
 
@@ -324,6 +338,9 @@ impl<M: Mem> Volume<M> {
             return ReplyFate::Drop;
         };
         let at = self.ops.at(op);
+        if at.any(flag::CHECKSUM) && !at.any(flag::NET_PENDING) {
+            return ReplyFate::Drop; // nor yet asked for in this one
+        }
         if at.len_sectors != len_sectors || at.any(flag::RS_WRITING) {
             return ReplyFate::Unexpected;
         }
@@ -342,6 +359,9 @@ impl<M: Mem> Volume<M> {
         }
         self.stop_awaiting(op);
         let at = self.ops.at_mut(op);
+        // Whatever it was asked for by: it is to be written.
+        let asked = flag::CHECKSUM | flag::OUT_OF_SYNC;
+        at.clear(asked | flag::LOCAL_COMPLETED | flag::LOCAL_OK);
         at.action = if zeroes {
             Action::Discard
         } else {
@@ -398,7 +418,8 @@ impl<M: Mem> Volume<M> {
         let Some(op) = self.ranges.find(&self.ops, Kind::RsTarget, ack.sector) else {
             return; // asked for in a resync that was given up meanwhile
         };
-        if self.ops.at(op).any(flag::RS_WRITING) {
+        let at = self.ops.at(op);
+        if at.any(flag::RS_WRITING) || at.any(flag::CHECKSUM) && !at.any(flag::NET_PENDING) {
             return;
         }
         if failed {
@@ -410,7 +431,7 @@ impl<M: Mem> Volume<M> {
         self.resync_forget(op);
     }
 
-    fn resync_forget(&mut self, op: OpId) {
+    pub(super) fn resync_forget(&mut self, op: OpId) {
         self.stop_awaiting(op);
         let sectors = u64::from(self.ops.at(op).len_sectors);
         self.resync.in_flight_sectors = self.resync.in_flight_sectors.saturating_sub(sectors);
@@ -422,10 +443,17 @@ impl<M: Mem> Volume<M> {
     /// Drops requests that nobody will answer any more; those being written end by themselves.
     pub(super) fn cancel_resync_requests(&mut self) {
         for op in 0..self.ops.capacity() {
-            let at = self.ops.at(op);
-            if at.kind == Kind::RsTarget && !at.any(flag::RS_WRITING | flag::GONE) {
-                self.resync_forget(op);
+            let at = *self.ops.at(op);
+            if at.kind != Kind::RsTarget || at.any(flag::RS_WRITING | flag::GONE) {
+                continue;
             }
+            if at.any(flag::LOCAL_PENDING) {
+                // Its digest is not needed any more.
+                self.ops.at_mut(op).set(flag::ORPHAN);
+                continue;
+            }
+            self.peer.checksums_stale |= at.any(flag::CHECKSUM);
+            self.resync_forget(op);
         }
     }
 

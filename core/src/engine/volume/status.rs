@@ -42,6 +42,8 @@ pub struct Progress {
     pub failed_sectors: u64,
     /// Sectors on their way.
     pub in_flight_sectors: u64,
+    /// Sectors that did not have to travel: their checksums were equal.
+    pub same_sectors: u64,
     /// When it began.
     pub started_ms: u64,
 }
@@ -108,6 +110,7 @@ impl<M: Mem> Volume<M> {
                 },
                 failed_sectors: sectors(self.resync.failed_bits),
                 in_flight_sectors: self.resync.in_flight_sectors(),
+                same_sectors: self.resync.same_sectors,
                 started_ms: self.resync.started_ms,
             },
             verify: self.verify_progress(),
