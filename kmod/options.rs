@@ -112,7 +112,14 @@ pub(crate) fn set_peer_device_options(
         }
     }
     let options = connection.peer_options(device.number);
-    device.with(|inner, _, _| inner.volume.set_peer_options(options));
+    let established = connection.is_established();
+    device.with(|inner, link, _| {
+        inner.volume.set_peer_options(options);
+        if established {
+            // The target goes by what it was told last.
+            inner.volume.send_sync_param(link);
+        }
+    });
     OK
 }
 

@@ -324,6 +324,7 @@ impl<M: Mem> Volume<M> {
             }
         }
         self.cancel_resync_requests();
+        self.drop_held_reads();
         self.cancel_verify();
         self.drop_untracked(link);
     }

@@ -28,6 +28,13 @@ impl<M: Mem> Volume<M> {
             &mut self.counters.written_sectors
         };
         *counter = counter.saturating_add(sectors);
+        if matches!(
+            at.kind,
+            Kind::RsRead | Kind::RsTarget | Kind::OvOwn | Kind::OvPeer
+        ) {
+            let counter = &mut self.counters.background_sectors;
+            *counter = counter.saturating_add(sectors);
+        }
         if !ok {
             self.disk_failed_on(op, link);
         }

@@ -21,6 +21,7 @@ mod local;
 mod md;
 mod options;
 mod outgoing;
+mod pace;
 mod peer_io;
 mod read_balancing;
 mod refused;

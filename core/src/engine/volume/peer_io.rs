@@ -349,7 +349,9 @@ impl<M: Mem> Volume<M> {
 
     /// The host put a payload buffer into its table for `op`: go.
     pub fn peer_read_start(&mut self, op: OpId, link: &mut dyn Link, now_ms: u64) {
-        self.enter_ranges(op, link, now_ms);
+        if !self.holds_read_back(op, now_ms) {
+            self.enter_ranges(op, link, now_ms);
+        }
     }
 
     pub(super) fn launch_read(&mut self, op: OpId, link: &mut dyn Link) {

@@ -29,6 +29,8 @@ pub struct Counters {
     pub bm_writes: u64,
     /// Operations on the disk.
     pub lower_pending: u32,
+    /// Of what was read and written: for a resync or verify.
+    pub background_sectors: u64,
     /// Sectors written by resync, as the target.
     pub resynced_sectors: u64,
 }

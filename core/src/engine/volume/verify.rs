@@ -15,7 +15,7 @@
 //!
 //! Digests are computed by the host; this module sees operations only.
 
-use super::{resync_target::TICK_MS, DigestFate, Todo, Volume};
+use super::{pace::TICK_MS, DigestFate, Todo, Volume};
 use crate::{
     engine::{
         link::Link,
