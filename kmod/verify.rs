@@ -2,7 +2,7 @@
 //! Online verify: the command, and what is told about the result.
 
 use crate::{
-    admin::{refuse, state_code, Failure, Outcome},
+    admin::{refuse, state_code, Outcome},
     change::request_until_settled,
     device::Device,
     os::lock::Arc,
