@@ -93,11 +93,14 @@ pub(crate) fn invalidate_peer(resource: &Arc<Resource>, device: &Arc<Device>) ->
 /// pause-sync and resume-sync.
 pub(crate) fn pause_sync(resource: &Arc<Resource>, device: &Arc<Device>, on: bool) -> Outcome {
     let _admin = resource.admin.lock();
-    if device.state().user_isp == on {
-        let code = if on {
-            RetCode::ERR_PAUSE_IS_SET
-        } else {
-            RetCode::ERR_PAUSE_IS_CLEAR
+    let state = device.state();
+    if state.user_isp == on {
+        let paused = matches!(state.conn, Conn::PausedSyncS | Conn::PausedSyncT);
+        let code = match on {
+            true => RetCode::ERR_PAUSE_IS_SET,
+            false if paused && state.aftr_isp => RetCode::ERR_PIC_AFTER_DEP,
+            false if paused && state.peer_isp => RetCode::ERR_PIC_PEER_DEP,
+            false => RetCode::ERR_PAUSE_IS_CLEAR,
         };
         return Err(refuse(code, ""));
     }

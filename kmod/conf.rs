@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What is configured for a connection, and what the engine sees of it.
 
-use crate::{crypto::Algorithms, os::addr::SockAddr};
+use crate::{
+    compare::{csums_alg_of, verify_alg_of},
+    crypto::Algorithms,
+    os::addr::SockAddr,
+};
 use drbd_core::{
     config::{NetOptions, PeerDeviceOptions},
     engine::volume::PeerOptions,
@@ -61,7 +65,9 @@ impl Conf {
             c_fill_target_sectors: device.c_fill_target,
             c_max_rate_kib: device.c_max_rate,
             c_min_rate_kib: device.c_min_rate,
-            verify_alg: crate::verify::alg_of(net),
+            verify_alg: verify_alg_of(net),
+            csums_alg: csums_alg_of(net),
+            csums_after_crash_only: net.csums_after_crash_only,
             on_congestion: net.on_congestion,
             cong_fill_sectors: net.cong_fill,
             cong_extents: net.cong_extents,

@@ -62,11 +62,12 @@ pub(crate) struct Algorithms {
     _authentication: Option<Hash>,
     _integrity: Option<Hash>,
     _verify: Option<Hash>,
+    _csums: Option<Hash>,
 }
 
 impl Algorithms {
     /// Looks for the algorithms of `net`. Errors: `ERR_AUTH_ALG`, `ERR_INTEGRITY_ALG`,
-    /// `ERR_VERIFY_ALG`. Context: a process of user space.
+    /// `ERR_VERIFY_ALG`, `ERR_CSUMS_ALG`. Context: a process of user space.
     pub(crate) fn of(net: &NetOptions) -> Result<Self, Failure> {
         let authentication = if net.cram_hmac_alg.is_empty() {
             None
@@ -92,10 +93,18 @@ impl Algorithms {
                 "verify-alg: the kernel has no digest of this name; crc32c and sha256 are usual",
             ),
         )?;
+        let csums = keyless(
+            net.csums_alg.as_str(),
+            refuse(
+                RetCode::ERR_CSUMS_ALG,
+                "csums-alg: the kernel has no digest of this name; crc32c and sha256 are usual",
+            ),
+        )?;
         Ok(Algorithms {
             _authentication: authentication,
             _integrity: integrity,
             _verify: verify,
+            _csums: csums,
         })
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Slot {
     pub(crate) bio: Option<Bio>,
     /// Data of the peer, or for it.
     pub(crate) payload: Option<Payload>,
-    /// The peer's digest of the block, in online verify.
+    /// The peer's digest of the block, in online verify and in a checksum-based resync.
     pub(crate) digest: Option<KBox<Digest>>,
 }
 
@@ -92,6 +92,8 @@ enum Work {
     App(BioData, OpId),
     Write(Option<Payload>, OpId, Action, u64, u32, BioFlags),
     Read(Payload, OpId, u64),
+    /// The same into new memory.
+    ReadNew(OpId, u64, u32),
     Complete(Bio, IoResult),
     Drop(Slot),
 }
@@ -294,11 +296,37 @@ impl Device {
                 Some(disk) => disk.data.submit_read(sector, payload, u64::from(op)),
                 None => self.local_done(op, false, Some(payload)),
             },
+            Work::ReadNew(op, sector, len_sectors) => {
+                // Without waiting: what holds the memory may be behind this in the same task.
+                let len = (len_sectors as usize).saturating_mul(512);
+                match (attached, self.pool.try_alloc(len)) {
+                    (Some(disk), Some(payload)) => {
+                        disk.data.submit_read(sector, payload, u64::from(op));
+                    }
+                    (_, _) => self.no_memory_for(op),
+                }
+            }
             Work::Write(payload, op, action, sector, len_sectors, flags) => match attached {
                 Some(disk) => submit_write(disk, payload, op, action, sector, len_sectors, flags),
                 None => self.local_done(op, false, None),
             },
         }
+    }
+
+    /// There is none to read the block of `op` into. Context: task.
+    fn no_memory_for(&self, op: OpId) {
+        let mut wakeups = {
+            let mut inner = self.inner.lock();
+            let inner = &mut *inner;
+            let queues = inner.queues.clone();
+            inner
+                .volume
+                .checksum_unread(op, &mut Via(queues.as_deref()));
+            inner.wakeups()
+        };
+        // What follows is not carried out here: this is a part of carrying out.
+        wakeups.worker |= wakeups.effects;
+        self.wake(wakeups);
     }
 
     /// The disk finished an operation. Context: any.
@@ -308,10 +336,8 @@ impl Device {
         let wakeups = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
-            let reads = matches!(
-                inner.volume.op(op).kind,
-                Kind::PeerRead | Kind::RsRead | Kind::OvOwn | Kind::OvPeer
-            );
+            let at = inner.volume.op(op);
+            let reads = at.reads() && at.kind != Kind::AppRead;
             if reads {
                 if let Some(slot) = inner.slots.get_mut(op as usize) {
                     slot.payload = payload;
@@ -343,7 +369,11 @@ impl Device {
         for work in done.into_iter().flatten() {
             match work {
                 Work::Complete(bio, result) => bio.complete(status_of(result)),
-                Work::Drop(_) | Work::App(..) | Work::Write(..) | Work::Read(..) => {}
+                Work::Drop(_)
+                | Work::App(..)
+                | Work::Write(..)
+                | Work::Read(..)
+                | Work::ReadNew(..) => {}
             }
         }
     }
@@ -485,9 +515,13 @@ impl Inner {
                 let payload = slot(&mut self.slots, op).payload;
                 Work::Write(payload, op, action, sector, len_sectors, bio)
             }
-            Effect::SubmitRead { op, sector, .. } => match self.take_payload(op) {
+            Effect::SubmitRead {
+                op,
+                sector,
+                len_sectors,
+            } => match self.take_payload(op) {
                 Some(payload) => Work::Read(payload, op, sector),
-                None => Work::Drop(Slot::default()),
+                None => Work::ReadNew(op, sector, len_sectors),
             },
         })
     }

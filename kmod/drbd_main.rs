@@ -35,6 +35,7 @@ mod admin;
 mod attach;
 mod authenticate;
 mod change;
+mod compare;
 mod conf;
 mod connect;
 mod connection;

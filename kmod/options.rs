@@ -3,14 +3,13 @@
 
 use crate::{
     admin::{kernel_error, refuse, Outcome, OK},
-    attach,
+    attach, compare,
     conf::protocol_of,
     connection::Connection,
     crypto::Algorithms,
     device::Device,
     os::lock::Arc,
     resource::Resource,
-    verify,
 };
 use drbd_core::{
     config::{DiskOptions, NetOptions, PeerDeviceOptions, ResourceOptions},
@@ -35,7 +34,7 @@ pub(crate) fn set_net_options(
     net: NetOptions,
 ) -> Outcome {
     let _admin = resource.admin.lock();
-    verify::check_change(resource, &connection.net(), &net)?;
+    compare::check_change(resource, &connection.net(), &net)?;
     let algorithms = Algorithms::of(&net)?;
     let (old, old_algorithms) = {
         let mut conf = connection.conf.lock();
@@ -45,7 +44,7 @@ pub(crate) fn set_net_options(
         )
     };
     drop(old_algorithms);
-    let alg_changed = old.verify_alg != net.verify_alg;
+    let alg_changed = old.verify_alg != net.verify_alg || old.csums_alg != net.csums_alg;
     connection.conf_changed();
     connection.queues.set_max_epoch_size(net.max_epoch_size);
     let established = connection.is_established();
@@ -113,7 +112,14 @@ pub(crate) fn set_peer_device_options(
         }
     }
     let options = connection.peer_options(device.number);
-    device.with(|inner, _, _| inner.volume.set_peer_options(options));
+    let established = connection.is_established();
+    device.with(|inner, link, _| {
+        inner.volume.set_peer_options(options);
+        if established {
+            // The target goes by what it was told last.
+            inner.volume.send_sync_param(link);
+        }
+    });
     OK
 }
 

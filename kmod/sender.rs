@@ -293,9 +293,12 @@ impl Sender<'_> {
                     Some((Packet::DataReply(_) | Packet::RsDataReply(_), _))
                 ) {
                     payload = slot.payload.take();
-                } else if matches!(packet, Some((Packet::OvReply(_), _))) {
+                } else if matches!(
+                    packet,
+                    Some((Packet::OvReply(_) | Packet::CsumRsRequest(_), _))
+                ) {
                     let block = slot.payload.take();
-                    digest_of = Some((block, readable, inner.volume.verify_alg()));
+                    digest_of = Some((block, readable, inner.volume.digest_alg(op)));
                 }
             }
             // What was promised for this write, whatever the protocol is by now.
@@ -354,8 +357,8 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Sends the digest of a block, not the block: online verify. Zeroes stand for what could not
-    /// be read.
+    /// Sends the digest of a block, not the block: online verify, and the requests of a
+    /// checksum-based resync. Zeroes stand for what could not be read.
     fn digest_instead(
         &mut self,
         volume: u16,
@@ -366,7 +369,7 @@ impl Sender<'_> {
         let digest = self
             .digester
             .digest(alg, block.as_ref())
-            .map_err(|_| failed("no digest for online verify"))?;
+            .map_err(|_| failed("the algorithm of verify-alg or csums-alg does not work"))?;
         drop(block);
         let bytes = digest.bytes();
         let len = u32::try_from(bytes.len()).unwrap_or(0);

@@ -2,6 +2,7 @@
 //! The two threads of a minor: one for what follows from events, one for metadata I/O.
 
 use crate::{
+    compare::compare,
     crypto::Digester,
     device::Device,
     os::{
@@ -59,7 +60,12 @@ fn work(resource: &Arc<Resource>, device: &Arc<Device>, ctl: &Ctl) {
         device.carry_out();
         let todo = device.take_worker_todo();
         tend(resource, device, todo);
-        verify::tend(device, todo, &mut digester);
+        if todo.has(Todo::COMPARE) {
+            while compare(device, &mut digester) {}
+        }
+        if todo.has(Todo::FINDING) {
+            verify::report(device);
+        }
         let due = tick_at.is_some_and(|at| at <= now_ms());
         if todo.has(Todo::RESYNC) || due {
             tick_at = device.with(|inner, link, now| inner.volume.resync_work(link, now));

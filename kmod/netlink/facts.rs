@@ -231,6 +231,7 @@ pub(crate) fn peer_device_statistics(
             snapshot.out_of_sync_sectors
         };
         let done = progress.total_sectors.saturating_sub(left);
+        statistics.rs_same_csum = snapshot.progress.same_sectors;
         statistics.ov_start_sector = verify.start_sector;
         statistics.ov_stop_sector = verify.stop_sector;
         statistics.ov_position = verify.position;

@@ -22,11 +22,11 @@ use drbd_core::{
     engine::{
         agreement::agree,
         reply_queue::ReplyItem,
-        volume::{write_of, End, PeerReadKind, PeerWriteFate, ReplyFate, Volume},
+        volume::{write_of, End, PeerReadKind, PeerWriteFate, Volume},
     },
     state::{Conn, Request, Ss},
     wire::{
-        block::{BlockRequest, DpFlags},
+        block::DpFlags,
         command::Command,
         dialect::Dialect,
         dispatch,
@@ -39,7 +39,8 @@ use drbd_core::{
 };
 use kernel::prelude::*;
 
-mod verify;
+mod blocks;
+mod digests;
 
 fn protocol_error(why: &'static str) -> End {
     End {
@@ -337,33 +338,24 @@ impl Receiver<'_> {
             }
             Packet::DataReply(data) => self.read_reply(device, frame, data.block_id.0, data.sector),
             Packet::RsDataReply(data) => self.resync_reply(device, frame, data.sector),
-            Packet::RsDeallocated(desc) => {
-                let fate = device.with(|inner, link, now| {
-                    let fate = inner
-                        .volume
-                        .resync_reply(desc.sector, desc.size / 512, link);
-                    if let ReplyFate::Take(op) = fate {
-                        inner.volume.resync_data(op, true, link, now);
-                    }
-                    fate
-                });
-                match fate {
-                    ReplyFate::Take(_) | ReplyFate::Drop => Ok(()),
-                    ReplyFate::Unexpected => Err(protocol_error("resync data for no request")),
-                }
+            Packet::RsDeallocated(desc) => self.resync_zeroes(device, &desc),
+            Packet::DataRequest(request) => self.read(device, PeerReadKind::Data, &request, None),
+            Packet::RsDataRequest(request) => {
+                self.read(device, PeerReadKind::Resync, &request, None)
             }
-            Packet::DataRequest(request) => self.read(device, PeerReadKind::Data, &request),
-            Packet::RsDataRequest(request) => self.read(device, PeerReadKind::Resync, &request),
-            Packet::OvRequest(request) => self.read(device, PeerReadKind::Verify, &request),
+            Packet::CsumRsRequest(request) => self.checksum_request(device, frame, &request),
+            Packet::OvRequest(request) => self.read(device, PeerReadKind::Verify, &request, None),
             Packet::OvReply(request) => self.verify_reply(device, frame, &request),
-            Packet::RsThinReq(request) => self.read(device, PeerReadKind::ThinResync, &request),
+            Packet::RsThinReq(request) => {
+                self.read(device, PeerReadKind::ThinResync, &request, None)
+            }
             Packet::Bitmap | Packet::CompressedBitmap => self.bitmap(device, frame),
             packet => {
                 self.drain(frame.payload_len)?;
                 let result =
                     device.with(|inner, link, now| inner.volume.data_packet(&packet, link, now));
                 if let Packet::SyncParam(param) = &packet {
-                    self.follow_verify_alg(param, result.is_ok())?;
+                    self.follow_digests(param, result.is_ok())?;
                 }
                 self.connection.changed.wake_all();
                 result
@@ -475,99 +467,6 @@ impl Receiver<'_> {
             }
         }
         Err(protocol_error("more writes in flight than can be held"))
-    }
-
-    fn read(
-        &mut self,
-        device: &Device,
-        kind: PeerReadKind,
-        request: &BlockRequest,
-    ) -> Result<(), End> {
-        let len_sectors = request.size / 512;
-        self.spare_memory(device);
-        for _ in 0..2 {
-            let begun = device.with(|inner, link, now| {
-                inner.volume.peer_read(
-                    kind,
-                    request.sector,
-                    len_sectors,
-                    request.block_id,
-                    link,
-                    now,
-                )
-            });
-            match begun {
-                Ok(None) => return Ok(()),
-                Ok(Some(op)) => {
-                    let payload = device
-                        .pool
-                        .alloc(request.size as usize)
-                        .map_err(|_| protocol_error("a read of impossible size"))?;
-                    device.with(|inner, link, now| {
-                        inner.keep_payload(op, Some(payload));
-                        inner.volume.peer_read_start(op, link, now);
-                    });
-                    return Ok(());
-                }
-                Err(PeerWriteFate::NoSlot) => device
-                    .grow_ops()
-                    .map_err(|_| protocol_error("more reads in flight than can be held"))?,
-                Err(_) => return Err(protocol_error("a read beyond the end of the device")),
-            }
-        }
-        Err(protocol_error("more reads in flight than can be held"))
-    }
-
-    /// P_DATA_REPLY: straight into the application's buffer.
-    fn read_reply(
-        &mut self,
-        device: &Device,
-        frame: &Frame,
-        handle: u64,
-        sector: u64,
-    ) -> Result<(), End> {
-        let found = {
-            let inner = device.inner.lock();
-            inner.volume.expected_reply(handle, sector).and_then(|op| {
-                let len = inner.volume.op(op).len_bytes();
-                let data = inner.slots.get(op as usize)?.bio.as_ref()?.data();
-                Some((op, len, data))
-            })
-        };
-        let (op, len, data) = found.ok_or(protocol_error("data for no request"))?;
-        if frame.payload_len.checked_sub(self.integrity.len()) != Some(len) {
-            return Err(protocol_error("data of another length than was asked for"));
-        }
-        let digest = self.peers_digest()?;
-        let mut got = 0;
-        self.socket
-            .recv_bio(&data, &mut got, RecvWait::Forever)
-            .map_err(|error| self.lost(error))?;
-        self.check(&digest, |integrity| integrity.of_bio(&data))?;
-        drop(data);
-        device.with(|inner, link, _| inner.volume.read_answered(op, true, link));
-        Ok(())
-    }
-
-    /// P_RS_DATA_REPLY: a block that we asked for.
-    fn resync_reply(&mut self, device: &Device, frame: &Frame, sector: u64) -> Result<(), End> {
-        let len = frame
-            .data_len(self.integrity.len(), DpFlags::NONE)
-            .map_err(|_| protocol_error("resync data of impossible size"))?;
-        let mut leftover = self.checked_payload(device, len)?;
-        let fate = device.with(|inner, link, now| {
-            let fate = inner.volume.resync_reply(sector, len / 512, link);
-            if let ReplyFate::Take(op) = fate {
-                inner.keep_payload(op, leftover.take());
-                inner.volume.resync_data(op, false, link, now);
-            }
-            fate
-        });
-        drop(leftover);
-        match fate {
-            ReplyFate::Take(_) | ReplyFate::Drop => Ok(()),
-            ReplyFate::Unexpected => Err(protocol_error("resync data for no request")),
-        }
     }
 
     fn bitmap(&mut self, device: &Device, frame: &Frame) -> Result<(), End> {

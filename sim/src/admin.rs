@@ -58,6 +58,18 @@ impl Node {
         });
     }
 
+    /// Nothing is paused from here any more.
+    pub(crate) fn resume_sync(&mut self, now: u64) {
+        for vol in &mut self.vols {
+            if vol.volume.state().user_isp {
+                let request = Request::NONE.user_isp(false);
+                let resumed = vol.volume.request(request, &mut self.queues, now);
+                assert!(matches!(resumed, Begin::Done(_)), "{resumed:?}");
+                vol.after();
+            }
+        }
+    }
+
     fn finish(&mut self, result: Result<(), String>) -> bool {
         self.admin = None;
         self.admin_result = Some(result);

@@ -27,6 +27,18 @@ impl Payload {
         }
     }
 
+    /// Its digest, as long as that of crc32c.
+    pub(crate) fn digest(&self) -> Vec<u8> {
+        let mut sum = self.len;
+        for (at, tag) in &self.tags {
+            for word in [at - self.sector, *tag] {
+                sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                sum ^= sum >> 29;
+            }
+        }
+        sum.to_be_bytes()[..4].to_vec()
+    }
+
     /// Zeroes.
     pub(crate) fn zeroes(sector: u64, len: u64) -> Payload {
         Payload {

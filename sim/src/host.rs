@@ -4,7 +4,7 @@
 use super::{
     disk::Payload,
     heap::Rng,
-    node::{AppReq, Completion, Io, LocalIo, MdWrite, Node},
+    node::{AppReq, Completion, Io, LocalIo, MdWrite, Node, Queues, Vol},
 };
 use drbd_core::{
     engine::{
@@ -256,6 +256,9 @@ impl Node {
         if todo.has(Todo::HELPER) {
             let _ = vol.volume.take_helper();
         }
+        if todo.has(Todo::COMPARE) {
+            vol.compare(&mut self.queues, now);
+        }
         let due = vol.tick_ms.is_some_and(|at| at <= now);
         if todo.has(Todo::RESYNC) || due {
             vol.tick_ms = vol.volume.resync_work(&mut self.queues, now);
@@ -263,6 +266,22 @@ impl Node {
         vol.after();
         if todo.has(Todo::ADMIT) {
             self.admit(v, now);
+        }
+    }
+}
+
+impl Vol {
+    /// Compares what was read with the digests of the peer.
+    fn compare(&mut self, queues: &mut Queues, now: u64) {
+        while let Some((op, readable)) = self.volume.next_compare() {
+            assert!(
+                readable,
+                "a block that could not be read has nothing to compare"
+            );
+            let slot = &mut self.slots[op as usize];
+            let own = slot.payload.as_ref().map(Payload::digest);
+            let equal = own.is_some() && own == slot.digest.take();
+            self.volume.compared(op, equal, queues, now);
         }
     }
 }

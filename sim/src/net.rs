@@ -209,7 +209,7 @@ impl Node {
             Outgoing::Item(SendItem::Read { .. }) => matches!(packet, Packet::DataRequest(_)),
             Outgoing::Item(SendItem::OutOfSync { .. }) => matches!(packet, Packet::OutOfSync(_)),
             Outgoing::Item(SendItem::RsRequest { .. }) => {
-                matches!(packet, Packet::RsDataRequest(_))
+                matches!(packet, Packet::RsDataRequest(_) | Packet::CsumRsRequest(_))
             }
             Outgoing::Item(SendItem::Reply { .. }) => {
                 matches!(packet, Packet::DataReply(_) | Packet::RsDataReply(_))
@@ -228,11 +228,18 @@ impl Node {
             }
             _ => None,
         };
+        let body = match packet {
+            Packet::CsumRsRequest(_) => {
+                let block = slot.payload.take().expect("a digest is of a block");
+                block.digest()
+            }
+            _ => Vec::new(),
+        };
         assert_eq!(
             payload.as_ref().map_or(0, |payload| payload.len * 512),
             u64::from(len)
         );
-        self.put(pipe, false, volume, &packet, Vec::new(), payload);
+        self.put(pipe, false, volume, &packet, body, payload);
         self.sending = Some(Sending::Op(v, op));
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Completion {
 pub(crate) struct Slot {
     pub(crate) app: Option<AppReq>,
     pub(crate) payload: Option<Payload>,
+    /// The peer's digest of the block.
+    pub(crate) digest: Option<Vec<u8>>,
 }
 
 /// Something the disk is doing.

@@ -118,8 +118,16 @@ impl Node {
                     ReplyFate::Unexpected => Err(protocol_error("resync data for no request")),
                 }
             }
-            Packet::DataRequest(request) => self.peer_read(v, PeerReadKind::Data, request, now),
-            Packet::RsDataRequest(request) => self.peer_read(v, PeerReadKind::Resync, request, now),
+            Packet::DataRequest(request) => {
+                self.peer_read(v, PeerReadKind::Data, request, None, now)
+            }
+            Packet::RsDataRequest(request) => {
+                self.peer_read(v, PeerReadKind::Resync, request, None, now)
+            }
+            Packet::CsumRsRequest(request) => {
+                let kind = PeerReadKind::ChecksumResync;
+                self.peer_read(v, kind, request, Some(frame.body), now)
+            }
             Packet::Bitmap | Packet::CompressedBitmap => {
                 let vol = &mut self.vols[v];
                 if !vol
@@ -225,6 +233,7 @@ impl Node {
         v: usize,
         kind: PeerReadKind,
         request: BlockRequest,
+        digest: Option<Vec<u8>>,
         now: u64,
     ) -> Result<(), End> {
         let vol = &mut self.vols[v];
@@ -240,12 +249,13 @@ impl Node {
         match begun {
             Ok(None) => Ok(()),
             Ok(Some(op)) => {
+                vol.slots[op as usize].digest = digest;
                 vol.volume.peer_read_start(op, &mut self.queues, now);
                 Ok(())
             }
             Err(PeerWriteFate::NoSlot) => {
                 self.grow(v);
-                self.peer_read(v, kind, request, now)
+                self.peer_read(v, kind, request, digest, now)
             }
             Err(_) => Err(protocol_error("a read beyond the end")),
         }

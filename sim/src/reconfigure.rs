@@ -2,6 +2,7 @@
 //! Options that are drawn for a long story, and that the administrator changes while it runs.
 
 use super::{
+    admin::Admin,
     heap::Rng,
     node::{Node, Phase},
     story::Play,
@@ -10,8 +11,10 @@ use super::{
 use drbd_core::{
     config::{OnCongestion, ReadBalancing},
     engine::link::Link,
-    state::Conn,
+    engine::volume::PeerOptions,
+    state::{Conn, Request},
     wire::{
+        alg_name::AlgName,
         handshake::{Protocol, ReplicationProtocol},
         packet::Packet,
     },
@@ -21,8 +24,14 @@ impl Play {
     /// Draws the options that short stories leave at their defaults.
     pub(crate) fn draw_options(&mut self, seed: u64) {
         let mut rng = Rng::new(seed ^ 0x0b71);
+        let checksums = rng.one_in(2);
         for node in &mut self.world.nodes {
+            node.draw_pace(&mut rng);
             node.draw_congestion(&mut rng);
+            if checksums {
+                node.peer_options.csums_alg = AlgName::new(b"crc32c").expect("a short name");
+                node.peer_options.csums_after_crash_only = rng.one_in(4);
+            }
             let policy = read_balancing(&mut rng);
             node.set_read_balancing(policy);
         }
@@ -33,7 +42,23 @@ impl Play {
 
     /// The administrator changes an option of node `n`.
     pub(crate) fn reconfigure(&mut self, n: usize) {
-        match self.rng.below(3) {
+        match self.rng.below(5) {
+            3 => {
+                let node = &mut self.world.nodes[n];
+                node.draw_pace(&mut self.rng);
+                let options = node.peer_options;
+                node.set_peer_options(options);
+                self.say(|| format!("{n}: peer-device-options {options:?}"));
+            }
+            4 => {
+                let node = &mut self.world.nodes[n];
+                let on = !node.state().user_isp;
+                self.say(|| format!("{n}: pause-sync {on}"));
+                self.world.nodes[n].command(Admin::Change {
+                    request: Request::NONE.user_isp(on),
+                    asked: false,
+                });
+            }
             0 => {
                 let protocol = self.rng.pick(&[
                     ReplicationProtocol::A,
@@ -90,9 +115,29 @@ impl Node {
         options.cong_fill_sectors = rng.pick(&[0, 1, 30, 100, 400]);
         options.cong_extents = 1 + rng.below(8) as u32;
         let options = *options;
+        self.set_peer_options(options);
+    }
+
+    fn set_peer_options(&mut self, options: PeerOptions) {
+        let told = matches!(self.phase, Phase::Joined(_));
         for vol in &mut self.vols {
             vol.volume.set_peer_options(options);
+            if told {
+                vol.volume.send_sync_param(&mut self.queues);
+            }
+            vol.after();
         }
+    }
+
+    /// Rates that are slow enough to be felt, and fast enough for a story to end.
+    fn draw_pace(&mut self, rng: &mut Rng) {
+        let options = &mut self.peer_options;
+        options.c_plan_ahead_ds = rng.pick(&[0, 1, 20, 20]);
+        options.resync_rate_kib = rng.pick(&[1000, 5000, 100_000]);
+        options.c_max_rate_kib = rng.pick(&[0, 2000, 102_400]);
+        options.c_min_rate_kib = rng.pick(&[0, 250, 250, 4000]);
+        options.c_fill_target_sectors = rng.pick(&[0, 100, 2000]);
+        options.c_delay_target_ds = rng.pick(&[1, 10]);
     }
 
     pub(crate) fn set_read_balancing(&mut self, policy: ReadBalancing) {

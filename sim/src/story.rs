@@ -194,6 +194,8 @@ impl Play {
                 if let Some(admin) = &world.nodes[n].admin {
                     panic!("node {n}: {admin:?} never ends{}", world.describe());
                 }
+                let now = world.now;
+                world.nodes[n].resume_sync(now);
                 for v in 0..self.volumes {
                     let state = world.nodes[n].vols[v].volume.state();
                     let blind = state.role == Role::Primary && state.pdsk != Disk::UpToDate;

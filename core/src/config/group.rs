@@ -343,7 +343,6 @@ mod tests {
         let mut net = NetOptions::default();
         for (nr, value, word) in [
             (24, Value::Bool(true), "allow-two-primaries"),
-            (5, Value::Text("crc32c"), "csums-alg"),
             (30, Value::Int(2), "fencing"),
             (20, Value::Int(11), "rr-conflict"),
             (35, Value::Text("rdma"), "transport"),

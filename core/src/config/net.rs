@@ -27,8 +27,7 @@ option_group! {
     /// Digest for online verify.
     verify_alg: Text<64> = text(4, 64).option("verify-alg").also_84();
     /// Digest for checksum-based resync.
-    csums_alg: Text<64> = text(5, 64).option("csums-alg").also_84()
-        .default_only("csums-alg: checksum-based resync is not implemented in this version");
+    csums_alg: Text<64> = text(5, 64).option("csums-alg").also_84();
     /// Replication protocol.
     wire_protocol: Protocol = word(6, PROTOCOL, 3).option("protocol").also_84();
     /// Pause between attempts to connect.
@@ -77,8 +76,7 @@ option_group! {
     /// Name of the peer.
     name: Text<64> = text_given(31, 64).option("_name");
     /// Use csums-alg only after a crash of the primary.
-    csums_after_crash_only: bool = flag(33, false).option("csums-after-crash-only").also_84()
-        .default_only("csums-after-crash-only: checksum-based resync is not implemented in this version");
+    csums_after_crash_only: bool = flag(33, false).option("csums-after-crash-only").also_84();
     /// Time for the peer to show that a fresh connection works; 0 for the ping timeout.
     sock_check_timeo: u32 = u32(34, 0, 300, 0).option("socket-check-timeout").also_84();
     /// Transport.

@@ -132,6 +132,8 @@ pub mod flag {
     pub const GONE: u64 = 1 << 31;
     /// One of the disks did not take it: its end waits for the metadata that says so.
     pub const REFUSED: u64 = 1 << 32;
+    /// Of a resync block: it moves only if its digest is not the source's.
+    pub const CHECKSUM: u64 = 1 << 36;
 }
 
 /// One operation.
@@ -210,6 +212,16 @@ impl Op {
     /// Length in bytes.
     pub fn len_bytes(&self) -> u32 {
         self.len_sectors.saturating_mul(512)
+    }
+
+    /// Whether it reads from the disk, or did.
+    pub fn reads(&self) -> bool {
+        match self.kind {
+            Kind::AppRead | Kind::PeerRead | Kind::RsRead | Kind::OvOwn | Kind::OvPeer => true,
+            // For its digest.
+            Kind::RsTarget => self.any(flag::CHECKSUM),
+            Kind::AppWrite | Kind::PeerWrite | Kind::Free => false,
+        }
     }
 
     /// Whether all of `mask` is set.

@@ -3,6 +3,7 @@
 
 mod authentication;
 mod bad_peer;
+mod checksum_resync;
 mod congestion;
 mod connect_together;
 mod debian_tools;
@@ -23,6 +24,7 @@ mod protocols;
 mod read_balancing;
 mod reconnect_resyncs_only_changed_blocks;
 mod refusals;
+mod resync_pace;
 mod split_brain_refused;
 mod stock_peer;
 mod tools_of_84;

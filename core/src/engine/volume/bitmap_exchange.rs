@@ -221,6 +221,7 @@ impl<M: Mem> Volume<M> {
         }
         self.set_out_of_sync(sector, len_sectors);
         self.overtake_resync(sector, len_sectors);
+        self.doubt_checksum(sector, len_sectors);
         self.todo(Todo::NOTIFY);
         Ok(())
     }

@@ -74,6 +74,9 @@ impl<M: Mem> Volume<M> {
             OnCongestion::Block => {}
             OnCongestion::PullAhead if !self.may_leave_behind() => {}
             OnCongestion::PullAhead => {
+                if !self.target_heard_of_checksums(link) {
+                    return;
+                }
                 self.congestion.rests_since_ms = None;
                 self.hard(link, now_ms, |state| state.conn = Conn::Ahead);
                 self.todo(Todo::RESYNC);

@@ -19,6 +19,7 @@ use crate::{
         AfterSplitBrain, Compared, Demotion, Handshake, Meeting, Outcome, PeerUuids, UuidFlags,
     },
     wire::{
+        command::Command,
         dialect::Features,
         packet::Packet,
         sizes::{DdsFlags, QueueLimits, Sizes},
@@ -91,7 +92,7 @@ impl<M: Mem> Volume<M> {
             c_fill_target: options.c_fill_target_sectors,
             c_max_rate: options.c_max_rate_kib,
             verify_alg: options.verify_alg,
-            ..SyncParam::DEFAULT
+            csums_alg: options.csums_alg,
         };
         let _ = link.control(self.number, Packet::SyncParam(param));
     }
@@ -178,20 +179,27 @@ impl<M: Mem> Volume<M> {
     }
 
     /// P_SYNC_PARAM89: the peer's resync settings become ours (wire-protocol section 5.5), the
-    /// digest of online verify only when it is told after the handshake: `Err` if it differs then.
+    /// digests only when they are told after the handshake: `Err` if they differ then.
     pub fn sync_param_received(&mut self, param: &SyncParam) -> Result<(), End> {
-        if self.state.conn <= Conn::WfReportParams
-            && self.peer.dialect.has_verify()
-            && param.verify_alg != self.peer.options.verify_alg
-        {
-            return Err(End {
-                conn: Conn::Disconnecting,
-                why: "the peer has another verify-alg: make the net options equal",
-            });
+        let options = &self.peer.options;
+        let refuse = |why| {
+            let conn = Conn::Disconnecting;
+            Err(End { conn, why })
+        };
+        if self.state.conn <= Conn::WfReportParams {
+            if self.peer.dialect.has_verify() && param.verify_alg != options.verify_alg {
+                return refuse("the peer has another verify-alg: make the net options equal");
+            }
+            let tells_csums = self.peer.dialect.may_send(Command::CsumRsRequest);
+            if tells_csums && param.csums_alg != options.csums_alg {
+                return refuse("the peer has another csums-alg: make the net options equal");
+            }
         }
-        self.set_verify_alg(param.verify_alg);
+        self.context.verify_alg = !param.verify_alg.is_empty();
+        let options = &mut self.peer.options;
+        options.verify_alg = param.verify_alg;
+        options.csums_alg = param.csums_alg;
         if self.disk.is_some() {
-            let options = &mut self.peer.options;
             options.resync_rate_kib = param.resync_rate.max(1);
             options.c_plan_ahead_ds = param.c_plan_ahead;
             options.c_delay_target_ds = param.c_delay_target;
@@ -199,11 +207,6 @@ impl<M: Mem> Volume<M> {
             options.c_max_rate_kib = param.c_max_rate;
         }
         Ok(())
-    }
-
-    fn set_verify_alg(&mut self, name: crate::wire::alg_name::AlgName) {
-        self.peer.options.verify_alg = name;
-        self.context.verify_alg = !name.is_empty();
     }
 
     /// P_SIZES (replication-semantics section 10).

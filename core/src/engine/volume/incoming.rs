@@ -210,6 +210,10 @@ impl<M: Mem> Volume<M> {
                 self.resync_not_served(*ack, true);
                 Ok(())
             }
+            Packet::RsIsInSync(ack) => {
+                self.resync_in_sync(ack);
+                Ok(())
+            }
             Packet::OvResult(ack) => {
                 self.verify_result_received(*ack, link, now_ms);
                 Ok(())

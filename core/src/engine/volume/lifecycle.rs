@@ -256,6 +256,9 @@ impl<M: Mem> Volume<M> {
         self.peer.target_finished = false;
         self.peer.was_source = false;
         self.peer.start_source_ping = None;
+        self.peer.checksums_stale = false;
+        self.peer.told_in_sync = false;
+        self.peer.told_ping = None;
         self.peer.stale_replies = 0;
         self.peer.size_sectors = 0;
         self.peer.consider_resync = false;
@@ -321,6 +324,7 @@ impl<M: Mem> Volume<M> {
             }
         }
         self.cancel_resync_requests();
+        self.drop_held_reads();
         self.cancel_verify();
         self.drop_untracked(link);
     }

@@ -22,15 +22,18 @@ impl<M: Mem> Volume<M> {
         let at = *at;
         self.counters.lower_pending = self.counters.lower_pending.saturating_sub(1);
         let sectors = u64::from(at.len_sectors);
-        match at.kind {
-            Kind::AppRead | Kind::PeerRead | Kind::RsRead | Kind::OvOwn | Kind::OvPeer => {
-                self.counters.read_sectors = self.counters.read_sectors.saturating_add(sectors);
-            }
-            Kind::AppWrite | Kind::PeerWrite | Kind::RsTarget => {
-                self.counters.written_sectors =
-                    self.counters.written_sectors.saturating_add(sectors);
-            }
-            Kind::Free => {}
+        let counter = if at.reads() {
+            &mut self.counters.read_sectors
+        } else {
+            &mut self.counters.written_sectors
+        };
+        *counter = counter.saturating_add(sectors);
+        if matches!(
+            at.kind,
+            Kind::RsRead | Kind::RsTarget | Kind::OvOwn | Kind::OvPeer
+        ) {
+            let counter = &mut self.counters.background_sectors;
+            *counter = counter.saturating_add(sectors);
         }
         if !ok {
             self.disk_failed_on(op, link);
@@ -40,11 +43,17 @@ impl<M: Mem> Volume<M> {
             Kind::PeerWrite => self.peer_write_done(op, ok, link),
             Kind::PeerRead => self.peer_read_done(op, ok, link),
             Kind::RsRead => self.rs_read_done(op, ok, link),
+            Kind::RsTarget if at.reads() => self.checksum_read_done(op, ok, link),
             Kind::RsTarget => self.rs_write_done(op, ok, link),
-            Kind::OvOwn => self.verify_read_done(op),
+            Kind::OvOwn => self.queue_compare(op),
             Kind::OvPeer => self.verify_served(op, link),
             Kind::Free => {}
         }
+        self.disk_answered();
+    }
+
+    /// Somebody may wait for the disk to owe nothing.
+    pub(super) fn disk_answered(&mut self) {
         if self.drained() {
             let tend = if self.detaching {
                 Todo::READY
@@ -72,6 +81,7 @@ impl<M: Mem> Volume<M> {
         }
         if at.len_sectors > 0 {
             self.set_out_of_sync(at.sector, at.len_sectors);
+            self.doubt_checksum(at.sector, at.len_sectors);
         }
         self.own_disk_lacks_write(op);
         self.io_error_pending = true;

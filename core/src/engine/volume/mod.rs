@@ -9,6 +9,8 @@
 mod admin;
 mod app;
 mod bitmap_exchange;
+mod checksum;
+mod compare;
 mod completion;
 mod congestion;
 mod disk;
@@ -17,7 +19,9 @@ mod incoming;
 mod lifecycle;
 mod local;
 mod md;
+mod options;
 mod outgoing;
+mod pace;
 mod peer_io;
 mod read_balancing;
 mod refused;
@@ -32,27 +36,25 @@ mod verify;
 pub use crate::state::action::Helper;
 pub use admin::{Begin, Outcome};
 pub use app::{Admission, AppIo, ReadFrom};
+pub use compare::DigestFate;
 pub use disk::{Attach, AttachBuffers, Disk, DiskOptions};
 pub use handshake::Refusal;
 pub use incoming::{write_of, End};
 pub use lifecycle::AttachError;
 pub use md::{MdIo, MdResult};
+pub use options::PeerOptions;
 pub use peer_io::{PeerReadKind, PeerWrite, PeerWriteFate};
 pub use resync_target::ReplyFate;
 pub use state_change::Context;
 pub use status::{Counters, Progress, Snapshot};
-pub use verify::{DigestFate, Finding, Range, VerifyProgress};
+pub use verify::{Finding, Range, VerifyProgress};
 
 use super::{
     mem::Mem,
     op::{flag, Action, BioFlags, Kind, List, Op, OpId, Slab, Via},
     ranges::{Bucket, Ranges},
 };
-use crate::{
-    state::State,
-    uuid::PeerUuids,
-    wire::{alg_name::AlgName, dialect::Dialect},
-};
+use crate::{state::State, uuid::PeerUuids, wire::dialect::Dialect};
 use bitmap_exchange::Exchange;
 use resync_target::Resync;
 
@@ -210,68 +212,17 @@ pub(crate) struct PeerDevice {
     pub(crate) was_source: bool,
     /// The next resync from here begins when this ping is answered.
     pub(crate) start_source_ping: Option<u32>,
+    /// Requests with digests were given up: their answers may be on their way.
+    pub(crate) checksums_stale: bool,
+    /// The target was told that blocks are in sync, and may not have heard of it. Then the ping
+    /// whose answer says that it has.
+    pub(crate) told_in_sync: bool,
+    pub(crate) told_ping: Option<u32>,
     /// Answers to own requests that nobody waits for any more.
     pub(crate) stale_replies: u32,
     /// Sectors sent and received as data.
     pub(crate) sent_sectors: u64,
     pub(crate) received_sectors: u64,
-}
-
-/// Options of the connection and the peer device that a volume uses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PeerOptions {
-    /// After-split-brain policies without, with one and with two Primaries.
-    pub after_sb: [crate::uuid::Policy; 3],
-    /// rr-conflict.
-    pub rr_conflict: crate::uuid::Policy,
-    /// always-asbp.
-    pub always_asbp: bool,
-    /// use-rle.
-    pub use_rle: bool,
-    /// max-buffers, pages of 4 KiB.
-    pub max_buffers_pages: u32,
-    /// resync-rate, KiB/s.
-    pub resync_rate_kib: u32,
-    /// c-plan-ahead, 0.1 s.
-    pub c_plan_ahead_ds: u32,
-    /// c-delay-target, 0.1 s.
-    pub c_delay_target_ds: u32,
-    /// c-fill-target, sectors.
-    pub c_fill_target_sectors: u32,
-    /// c-max-rate, KiB/s.
-    pub c_max_rate_kib: u32,
-    /// c-min-rate, KiB/s.
-    pub c_min_rate_kib: u32,
-    /// verify-alg.
-    pub verify_alg: AlgName,
-    /// on-congestion.
-    pub on_congestion: crate::config::OnCongestion,
-    /// congestion-fill, sectors; 0 for no limit.
-    pub cong_fill_sectors: u32,
-    /// congestion-extents.
-    pub cong_extents: u32,
-}
-
-impl Default for PeerOptions {
-    fn default() -> Self {
-        PeerOptions {
-            after_sb: [crate::uuid::Policy::Disconnect; 3],
-            rr_conflict: crate::uuid::Policy::Disconnect,
-            always_asbp: false,
-            use_rle: true,
-            max_buffers_pages: 2048,
-            resync_rate_kib: 250,
-            c_plan_ahead_ds: 20,
-            c_delay_target_ds: 10,
-            c_fill_target_sectors: 100,
-            c_max_rate_kib: 102_400,
-            c_min_rate_kib: 250,
-            verify_alg: AlgName::EMPTY,
-            on_congestion: crate::config::OnCongestion::Block,
-            cong_fill_sectors: 0,
-            cong_extents: 1237,
-        }
-    }
 }
 
 /// One volume of a resource.
@@ -286,6 +237,8 @@ pub struct Volume<M: Mem> {
     pub(crate) peer: PeerDevice,
     pub(crate) resync: Resync,
     verify: verify::Verify,
+    /// Blocks whose two halves the host is to compare.
+    compare: List,
     pub(crate) exchange: Exchange,
     congestion: congestion::Congestion,
     /// Application operations and resync requests that the peer owes an answer.
@@ -391,12 +344,16 @@ impl<M: Mem> Volume<M> {
                 target_finished: false,
                 was_source: false,
                 start_source_ping: None,
+                checksums_stale: false,
+                told_in_sync: false,
+                told_ping: None,
                 stale_replies: 0,
                 sent_sectors: 0,
                 received_sectors: 0,
             },
             resync: Resync::default(),
             verify: verify::Verify::default(),
+            compare: List::new(Via::Work),
             exchange: Exchange::default(),
             congestion: congestion::Congestion::default(),
             awaited_answers: 0,
@@ -521,7 +478,7 @@ impl<M: Mem> Volume<M> {
         let (sector, len_sectors) = (at.sector, at.len_sectors);
         Some(match at.kind {
             Kind::AppRead | Kind::AppWrite => Effect::SubmitApp { op },
-            Kind::PeerRead | Kind::RsRead | Kind::OvOwn | Kind::OvPeer => Effect::SubmitRead {
+            _ if at.reads() => Effect::SubmitRead {
                 op,
                 sector,
                 len_sectors,
@@ -533,7 +490,9 @@ impl<M: Mem> Volume<M> {
                 len_sectors,
                 bio: at.bio,
             },
-            Kind::Free => Effect::Release { op },
+            Kind::PeerRead | Kind::RsRead | Kind::OvOwn | Kind::OvPeer | Kind::Free => {
+                Effect::Release { op }
+            }
         })
     }
 

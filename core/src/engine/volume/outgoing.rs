@@ -60,7 +60,13 @@ impl<M: Mem> Volume<M> {
                     block_id: BlockId::SYNCER,
                     size,
                 };
-                (Packet::RsDataRequest(request), 0)
+                // The host adds the digest.
+                let packet = if at.any(flag::CHECKSUM) {
+                    Packet::CsumRsRequest(request)
+                } else {
+                    Packet::RsDataRequest(request)
+                };
+                (packet, 0)
             }
             Kind::PeerRead | Kind::RsRead => {
                 let data = BlockData {

@@ -66,6 +66,8 @@ pub enum PeerReadKind {
     Resync,
     /// P_RS_THIN_REQ.
     ThinResync,
+    /// P_CSUM_RS_REQUEST.
+    ChecksumResync,
     /// P_OV_REQUEST.
     Verify,
 }
@@ -253,6 +255,7 @@ impl<M: Mem> Volume<M> {
         let orphan = at.any(flag::ORPHAN);
         if !ok {
             self.set_out_of_sync(at.sector, at.len_sectors);
+            self.doubt_checksum(at.sector, at.len_sectors);
         }
         if !orphan {
             if !ok {
@@ -311,7 +314,14 @@ impl<M: Mem> Volume<M> {
             self.acknowledge(command, ack, link);
             return Ok(None);
         }
-        let resyncs = matches!(kind, PeerReadKind::Resync | PeerReadKind::ThinResync);
+        let op_kind = match kind {
+            PeerReadKind::Data => Kind::PeerRead,
+            PeerReadKind::Resync | PeerReadKind::ThinResync | PeerReadKind::ChecksumResync => {
+                Kind::RsRead
+            }
+            PeerReadKind::Verify => Kind::OvPeer,
+        };
+        let resyncs = op_kind == Kind::RsRead;
         if resyncs && self.turns_resync_away() {
             self.acknowledge(Command::RsCancel, ack, link);
             return Ok(None);
@@ -319,11 +329,6 @@ impl<M: Mem> Volume<M> {
         if resync && matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS) {
             self.resync.target_seen = true;
         }
-        let op_kind = match kind {
-            PeerReadKind::Data => Kind::PeerRead,
-            PeerReadKind::Resync | PeerReadKind::ThinResync => Kind::RsRead,
-            PeerReadKind::Verify => Kind::OvPeer,
-        };
         if kind == PeerReadKind::Verify {
             self.verify_asked(sector);
         }
@@ -336,12 +341,17 @@ impl<M: Mem> Volume<M> {
         if kind == PeerReadKind::ThinResync {
             at.set(flag::RS_THIN);
         }
+        if kind == PeerReadKind::ChecksumResync {
+            at.set(flag::CHECKSUM);
+        }
         Ok(Some(op))
     }
 
     /// The host put a payload buffer into its table for `op`: go.
     pub fn peer_read_start(&mut self, op: OpId, link: &mut dyn Link, now_ms: u64) {
-        self.enter_ranges(op, link, now_ms);
+        if !self.holds_read_back(op, now_ms) {
+            self.enter_ranges(op, link, now_ms);
+        }
     }
 
     pub(super) fn launch_read(&mut self, op: OpId, link: &mut dyn Link) {

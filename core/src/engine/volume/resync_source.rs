@@ -17,16 +17,19 @@ use crate::{
 };
 
 impl<M: Mem> Volume<M> {
+    /// A block for the target was read, or could not be. Any context.
     pub(super) fn rs_read_done(&mut self, op: OpId, ok: bool, link: &mut dyn Link) {
-        let volume = self.number;
-        let orphan = self.ops.at(op).any(flag::ORPHAN);
-        if ok && !orphan && link.send(SendItem::Reply { volume, op }) {
-            self.ops.at_mut(op).set(flag::NET_QUEUED);
-            // The answer is in the queue: later writes are behind it.
-            self.leave_ranges(op);
+        let at = self.ops.at(op);
+        let orphan = at.any(flag::ORPHAN);
+        if ok && !orphan && at.any(flag::CHECKSUM) {
+            self.queue_compare(op);
             return;
         }
-        if !ok && !orphan {
+        if ok && !orphan {
+            self.answer_with_data(op, link);
+            return;
+        }
+        if !orphan {
             self.acknowledge(Command::NegRsDreply, self.ack_of(op), link);
             self.resync.failed_bits = self
                 .resync
@@ -34,6 +37,17 @@ impl<M: Mem> Volume<M> {
                 .saturating_add(u64::from(self.ops.at(op).len_sectors.div_ceil(8)));
         }
         self.release(op);
+    }
+
+    pub(super) fn answer_with_data(&mut self, op: OpId, link: &mut dyn Link) {
+        let volume = self.number;
+        if link.send(SendItem::Reply { volume, op }) {
+            self.ops.at_mut(op).set(flag::NET_QUEUED);
+            // The answer is in the queue: later writes are behind it.
+            self.leave_ranges(op);
+        } else {
+            self.release(op);
+        }
     }
 
     /// P_RS_WRITE_ACK for a resync block: the target has it.
@@ -112,6 +126,9 @@ impl<M: Mem> Volume<M> {
             ) {
                 self.start_resync(Side::Source, link, now_ms);
             }
+        }
+        if reached(self.peer.told_ping) {
+            self.peer.told_ping = None;
         }
         if reached(self.resync.finish_ping) {
             self.resync.finish_ping = None;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The target's side of a resync: which blocks to ask for, how many at once, and the end.
 //!
-//! A self-clocked window replaces the stock driver's 100 ms timer: every answered block makes room
-//! for the next request. The window begins at c-fill-target, grows while answers come in, and is
-//! bounded by half of max-buffers (wire: a hard limit could deadlock two congested nodes).
-//! c-max-rate (or resync-rate with c-plan-ahead 0) is a ceiling kept by a token bucket, c-min-rate
-//! the rate that remains while applications use the disk (design section 8.17).
+//! How much is asked for at once, and how fast, is in [`super::pace`].
 
-use super::{Todo, Volume};
+use super::{
+    checksum::CHECKSUM_BLOCKS_MAX,
+    pace::{Pace, TICK_MS},
+    Todo, Volume,
+};
 use crate::{
     engine::{
         link::Link,
@@ -25,11 +25,6 @@ use crate::{
 
 /// Largest request, in blocks of 4 KiB (1 MiB).
 const REQUEST_BLOCKS_MAX: u64 = 256;
-/// Interval of the rate limit, and of retries.
-pub(super) const TICK_MS: u64 = 100;
-/// Answers are awaited while the peer is asked for no more than this, at first (sectors).
-const WINDOW_SECTORS_MIN: u64 = 256;
-
 /// How far the bitmap that a resync to here works on has come to the disk.
 ///
 /// The source forgets a block as soon as we acknowledged it, and that is before it is flushed. If
@@ -57,15 +52,8 @@ pub(crate) struct Resync {
     pub(crate) failed_bits: u64,
     /// As the source: sectors sent and not acknowledged.
     pub(crate) unacked_sectors: u64,
-    /// Sectors asked for and not answered.
-    in_flight_sectors: u64,
-    /// How many may be.
-    window_sectors: u64,
-    /// Sectors that may still be asked for in this tick.
-    tokens: u64,
-    tick_ms: u64,
-    /// Application sectors written and read at the last tick.
-    app_mark: u64,
+    /// How much may be asked for, and how fast.
+    pub(super) pace: Pace,
     /// Whether the merged bitmap is on the own disk.
     pages: Pages,
     /// As the source: the target asked for blocks.
@@ -73,28 +61,33 @@ pub(crate) struct Resync {
     /// The ping after which it is over.
     pub(crate) finish_ping: Option<u32>,
     pub(crate) started_ms: u64,
-    progress: bool,
+    /// As the target: blocks are asked for by their digests.
+    pub(super) checksums: bool,
+    /// Sectors whose digests were equal.
+    pub(super) same_sectors: u64,
 }
 
 impl Resync {
     pub(crate) fn begin(&mut self, total_bits: u64, fill_target: u32, now_ms: u64) {
         *self = Resync {
             total_bits,
-            // Behind: requests from before may not have been turned away yet.
-            in_flight_sectors: self.in_flight_sectors,
-            window_sectors: u64::from(fill_target).max(WINDOW_SECTORS_MIN),
-            tick_ms: now_ms.saturating_sub(TICK_MS),
+            pace: self.pace.begun(fill_target, now_ms),
             started_ms: now_ms,
             ..Resync::default()
         };
     }
 
     pub(crate) fn note_progress(&mut self) {
-        self.progress = true;
+        self.pace.note_progress();
+    }
+
+    /// The digests of a block were equal.
+    pub(super) fn note_same(&mut self, len_sectors: u32) {
+        self.same_sectors = self.same_sectors.saturating_add(u64::from(len_sectors));
     }
 
     pub(crate) fn in_flight_sectors(&self) -> u64 {
-        self.in_flight_sectors
+        self.pace.in_flight_sectors
     }
 }
 
@@ -115,6 +108,7 @@ impl<M: Mem> Volume<M> {
     /// to call again at the latest.
     pub fn resync_work(&mut self, link: &mut dyn Link, now_ms: u64) -> Option<u64> {
         self.finish_source_when_clean(link);
+        let held = self.begin_held_reads(link, now_ms);
         if self.conn() == Conn::Ahead {
             return self.ahead_work(link, now_ms);
         }
@@ -131,7 +125,7 @@ impl<M: Mem> Volume<M> {
         }
         if self.conn() != Conn::SyncTarget || self.state.resync_held() || !self.bitmap_is_durable()
         {
-            return None;
+            return held;
         }
         self.refill_tokens(now_ms);
         while let Some((bit, blocks)) = self.next_request() {
@@ -178,83 +172,18 @@ impl<M: Mem> Volume<M> {
         }
     }
 
-    pub(super) fn refill_tokens(&mut self, now_ms: u64) {
-        let elapsed_ms = now_ms.saturating_sub(self.resync.tick_ms);
-        if elapsed_ms < TICK_MS {
-            return;
-        }
-        self.resync.tick_ms = now_ms;
-        let options = &self.peer.options;
-        let ceiling_kib = if options.c_plan_ahead_ds == 0 {
-            options.resync_rate_kib
-        } else if options.c_max_rate_kib == 0 {
-            u32::MAX
-        } else {
-            options.c_max_rate_kib
-        };
-        let app = self.counters.app_sectors;
-        let app_busy = app.saturating_sub(self.resync.app_mark) > 64;
-        self.resync.app_mark = app;
-        let rate_kib = if app_busy && options.c_min_rate_kib != 0 {
-            ceiling_kib.min(options.c_min_rate_kib.max(4))
-        } else {
-            ceiling_kib
-        };
-        // KiB/s over the elapsed time, in sectors; at most one second's worth is saved up.
-        let sectors = u64::from(rate_kib)
-            .saturating_mul(2)
-            .saturating_mul(elapsed_ms.min(1000))
-            / 1000;
-        let smallest = SECTORS_PER_BIT;
-        self.resync.tokens = sectors.max(smallest);
-        // Answers came in and the window was in use: widen it.
-        if core::mem::take(&mut self.resync.progress) {
-            let limit = self.window_limit();
-            let wider = self.resync.window_sectors.saturating_mul(2);
-            self.resync.window_sectors = wider.min(limit);
-        }
-    }
-
-    /// Half of max-buffers, sectors.
-    fn window_limit(&self) -> u64 {
-        u64::from(self.peer.options.max_buffers_pages / 2)
-            .saturating_mul(SECTORS_PER_BIT)
-            .max(WINDOW_SECTORS_MIN)
-    }
-
-    /// Whether window and rate allow `sectors` more.
-    pub(super) fn has_budget(&self, sectors: u64) -> bool {
-        let resync = &self.resync;
-        let after = resync.in_flight_sectors.saturating_add(sectors);
-        after <= resync.window_sectors && resync.tokens >= sectors
-    }
-
-    /// `sectors` more are asked for.
-    pub(super) fn spend_budget(&mut self, sectors: u64) {
-        let resync = &mut self.resync;
-        resync.in_flight_sectors = resync.in_flight_sectors.saturating_add(sectors);
-        resync.tokens = resync.tokens.saturating_sub(sectors);
-    }
-
-    /// What was asked for is done with.
-    pub(super) fn settle_budget(&mut self, len_sectors: u32) {
-        let resync = &mut self.resync;
-        let sectors = u64::from(len_sectors);
-        resync.in_flight_sectors = resync.in_flight_sectors.saturating_sub(sectors);
-        resync.note_progress();
-    }
-
     /// The next dirty run: naturally aligned, a power of two of blocks, within the budget.
     fn next_request(&mut self) -> Option<(u64, u64)> {
         let disk = self.disk.as_ref()?;
-        let room = self
-            .resync
-            .window_sectors
-            .saturating_sub(self.resync.in_flight_sectors);
-        let budget_blocks = room.min(self.resync.tokens) / SECTORS_PER_BIT;
+        let budget_blocks = self.resync.pace.budget_sectors() / SECTORS_PER_BIT;
         if budget_blocks == 0 {
             return None;
         }
+        let most = if self.resync.checksums {
+            CHECKSUM_BLOCKS_MAX
+        } else {
+            REQUEST_BLOCKS_MAX
+        };
         let end = disk.bitmap.n_bits();
         let bit = match disk
             .bitmap
@@ -268,13 +197,10 @@ impl<M: Mem> Volume<M> {
         };
         let run_end = disk
             .bitmap
-            .find_next_clear(
-                disk.bm_slot,
-                bit..end.min(bit.saturating_add(REQUEST_BLOCKS_MAX)),
-            )
-            .unwrap_or(end.min(bit.saturating_add(REQUEST_BLOCKS_MAX)));
+            .find_next_clear(disk.bm_slot, bit..end.min(bit.saturating_add(most)))
+            .unwrap_or(end.min(bit.saturating_add(most)));
         let run = run_end.saturating_sub(bit).max(1);
-        let limit = run.min(budget_blocks).min(REQUEST_BLOCKS_MAX);
+        let limit = run.min(budget_blocks).min(most);
         let mut blocks = 1u64;
         while blocks.saturating_mul(2) <= limit
             && bit & blocks.saturating_mul(2).saturating_sub(1) == 0
@@ -300,15 +226,18 @@ impl<M: Mem> Volume<M> {
         at.block_id = BlockId::SYNCER.0;
         at.start_ms = now_ms;
         let _ = self.ranges.insert(&mut self.ops, op);
+        self.spend_budget(u64::from(len_sectors));
+        if self.resync.checksums {
+            self.ops.at_mut(op).set(flag::CHECKSUM);
+            self.queue_submit(op);
+            return true;
+        }
         let volume = self.number;
         if !link.send(SendItem::RsRequest { volume, op }) {
-            self.release(op);
+            self.resync_forget(op);
             return false;
         }
         self.await_peer(op, flag::NET_QUEUED);
-        let sectors = u64::from(len_sectors);
-        self.resync.in_flight_sectors = self.resync.in_flight_sectors.saturating_add(sectors);
-        self.resync.tokens = self.resync.tokens.saturating_sub(sectors);
         true
     }
 
@@ -324,6 +253,9 @@ impl<M: Mem> Volume<M> {
             return ReplyFate::Drop;
         };
         let at = self.ops.at(op);
+        if at.any(flag::CHECKSUM) && !at.any(flag::NET_PENDING) {
+            return ReplyFate::Drop; // nor yet asked for in this one
+        }
         if at.len_sectors != len_sectors || at.any(flag::RS_WRITING) {
             return ReplyFate::Unexpected;
         }
@@ -342,6 +274,9 @@ impl<M: Mem> Volume<M> {
         }
         self.stop_awaiting(op);
         let at = self.ops.at_mut(op);
+        // Whatever it was asked for by: it is to be written.
+        let asked = flag::CHECKSUM | flag::OUT_OF_SYNC;
+        at.clear(asked | flag::LOCAL_COMPLETED | flag::LOCAL_OK);
         at.action = if zeroes {
             Action::Discard
         } else {
@@ -398,23 +333,22 @@ impl<M: Mem> Volume<M> {
         let Some(op) = self.ranges.find(&self.ops, Kind::RsTarget, ack.sector) else {
             return; // asked for in a resync that was given up meanwhile
         };
-        if self.ops.at(op).any(flag::RS_WRITING) {
+        let at = self.ops.at(op);
+        if at.any(flag::RS_WRITING) || at.any(flag::CHECKSUM) && !at.any(flag::NET_PENDING) {
             return;
         }
         if failed {
             self.resync_refused(self.ops.at(op).len_sectors);
         } else {
             // The source is about to leave this node behind: no need to hurry.
-            self.resync.tokens = 0;
+            self.resync.pace.rest();
         }
         self.resync_forget(op);
     }
 
-    fn resync_forget(&mut self, op: OpId) {
+    pub(super) fn resync_forget(&mut self, op: OpId) {
         self.stop_awaiting(op);
-        let sectors = u64::from(self.ops.at(op).len_sectors);
-        self.resync.in_flight_sectors = self.resync.in_flight_sectors.saturating_sub(sectors);
-        self.resync.note_progress();
+        self.settle_budget(self.ops.at(op).len_sectors);
         self.release(op);
         self.todo(Todo::RESYNC);
     }
@@ -422,10 +356,17 @@ impl<M: Mem> Volume<M> {
     /// Drops requests that nobody will answer any more; those being written end by themselves.
     pub(super) fn cancel_resync_requests(&mut self) {
         for op in 0..self.ops.capacity() {
-            let at = self.ops.at(op);
-            if at.kind == Kind::RsTarget && !at.any(flag::RS_WRITING | flag::GONE) {
-                self.resync_forget(op);
+            let at = *self.ops.at(op);
+            if at.kind != Kind::RsTarget || at.any(flag::RS_WRITING | flag::GONE) {
+                continue;
             }
+            if at.any(flag::LOCAL_PENDING) {
+                // Its digest is not needed any more.
+                self.ops.at_mut(op).set(flag::ORPHAN);
+                continue;
+            }
+            self.peer.checksums_stale |= at.any(flag::CHECKSUM);
+            self.resync_forget(op);
         }
     }
 
@@ -436,7 +377,7 @@ impl<M: Mem> Volume<M> {
             return;
         };
         let left = disk.out_of_sync_bits();
-        if self.resync.in_flight_sectors > 0 || self.resync.finish_ping.is_some() {
+        if self.resync.in_flight_sectors() > 0 || self.resync.finish_ping.is_some() {
             return;
         }
         if left > self.resync.failed_bits {

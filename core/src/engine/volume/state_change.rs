@@ -373,6 +373,7 @@ impl<M: Mem> Volume<M> {
         self.peer.finish_source_ping = None;
         self.peer.target_finished = false;
         if side == Side::Target {
+            self.resync.checksums = self.wants_checksums();
             if let Some(disk) = self.disk.as_mut() {
                 disk.bits_complete = true;
             }

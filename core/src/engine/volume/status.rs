@@ -29,6 +29,8 @@ pub struct Counters {
     pub bm_writes: u64,
     /// Operations on the disk.
     pub lower_pending: u32,
+    /// Of what was read and written: for a resync or verify.
+    pub background_sectors: u64,
     /// Sectors written by resync, as the target.
     pub resynced_sectors: u64,
 }
@@ -42,6 +44,8 @@ pub struct Progress {
     pub failed_sectors: u64,
     /// Sectors on their way.
     pub in_flight_sectors: u64,
+    /// Sectors that did not have to travel: their checksums were equal.
+    pub same_sectors: u64,
     /// When it began.
     pub started_ms: u64,
 }
@@ -108,6 +112,7 @@ impl<M: Mem> Volume<M> {
                 },
                 failed_sectors: sectors(self.resync.failed_bits),
                 in_flight_sectors: self.resync.in_flight_sectors(),
+                same_sectors: self.resync.same_sectors,
                 started_ms: self.resync.started_ms,
             },
             verify: self.verify_progress(),

@@ -15,7 +15,7 @@
 //!
 //! Digests are computed by the host; this module sees operations only.
 
-use super::{resync_target::TICK_MS, Todo, Volume};
+use super::{pace::TICK_MS, DigestFate, Todo, Volume};
 use crate::{
     engine::{
         link::Link,
@@ -26,7 +26,6 @@ use crate::{
     meta::SECTORS_PER_BIT,
     state::{Conn, State},
     wire::{
-        alg_name::AlgName,
         block::{BlockAck, BlockId},
         command::Command,
     },
@@ -88,18 +87,6 @@ pub struct VerifyProgress {
     pub skipped_sectors: u64,
 }
 
-/// What becomes of a digest that arrived.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DigestFate {
-    /// It belongs to this operation: put it and a payload into the host's table, then call
-    /// [`Volume::verify_read`].
-    Take(OpId),
-    /// It can be dropped; the answer, if any, is on its way.
-    Drop,
-    /// Nobody asked for it: end the connection.
-    Unexpected,
-}
-
 /// An online verify under way, or the last one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verify {
@@ -116,8 +103,6 @@ pub(crate) struct Verify {
     /// Differing blocks that are asked for again, oldest first.
     again: List,
     again_len: u32,
-    /// Blocks whose two halves the host is to compare.
-    compare: List,
     run: Range,
     findings: [Range; FINDINGS],
     findings_len: usize,
@@ -138,7 +123,6 @@ impl Default for Verify {
             start_known: false,
             again: List::new(Via::Work),
             again_len: 0,
-            compare: List::new(Via::Work),
             run: Range::default(),
             findings: [Range::default(); FINDINGS],
             findings_len: 0,
@@ -187,7 +171,7 @@ impl<M: Mem> Volume<M> {
 
     /// The state became VerifyS or VerifyT.
     pub(super) fn verify_begins(&mut self, now_ms: u64) {
-        let (again, compare) = (self.verify.again, self.verify.compare);
+        let again = self.verify.again;
         let (start, stop) = match self.conn() {
             Conn::VerifyS => self.verify.wanted,
             _ => (0, u64::MAX),
@@ -197,7 +181,6 @@ impl<M: Mem> Volume<M> {
         self.verify = Verify {
             again,
             again_len: self.verify.again_len,
-            compare,
             start,
             stop: stop.min(end),
             position: start,
@@ -329,20 +312,14 @@ impl<M: Mem> Volume<M> {
         }
     }
 
-    /// The own half was read, or could not be. Any context.
-    pub(super) fn verify_read_done(&mut self, op: OpId) {
-        self.ops.push_back(&mut self.verify.compare, op);
-        self.todo(Todo::COMPARE);
-    }
-
-    /// The next block whose halves the host is to compare, and whether it could be read.
-    pub fn next_compare(&mut self) -> Option<(OpId, bool)> {
-        let op = self.ops.pop_front(&mut self.verify.compare)?;
-        Some((op, self.ops.at(op).any(flag::LOCAL_OK)))
-    }
-
     /// The host compared the halves of `op`.
-    pub fn verify_compared(&mut self, op: OpId, equal: bool, link: &mut dyn Link, now_ms: u64) {
+    pub(super) fn verify_compared(
+        &mut self,
+        op: OpId,
+        equal: bool,
+        link: &mut dyn Link,
+        now_ms: u64,
+    ) {
         let at = *self.ops.at(op);
         if at.any(flag::ORPHAN) {
             self.verify_forget(op);
@@ -435,11 +412,6 @@ impl<M: Mem> Volume<M> {
         self.ops.at_mut(op).set(done);
         // What the peer mirrors from now on is behind the answer.
         self.wake_waiters(at.sector, at.end());
-    }
-
-    /// The digest that both nodes use.
-    pub fn verify_alg(&self) -> AlgName {
-        self.peer.options.verify_alg
     }
 
     /// Block id of the answer to the peer's request.
