@@ -12,10 +12,12 @@
 //!
 //! Nothing here touches the kernel or runs a program. [`load`] reads a file and
 //! what it includes, [`load_text`] starts from a text in memory; [`resolve`]
-//! applies the result to one node. [`Running`] is the counterpart: what the
+//! applies the result to one node. [`load_as`] and [`load_text_as`] read for a driver
+//! of the 8.4 generation, too ([`Dialect`]). [`Running`] is the counterpart: what the
 //! kernel has, as `drbdsetup show` prints it.
 
 pub mod diagnostic;
+mod dialect;
 pub mod hostname;
 pub mod lexer;
 pub mod model;
@@ -30,8 +32,9 @@ mod suggest;
 pub mod value;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use dialect::Dialect;
 pub use model::Config;
-pub use parse::{load, load_text, LoadError};
+pub use parse::{load, load_as, load_text, load_text_as, LoadError};
 pub use resolve::{resolve, LocalHost, Resolved};
 
 pub use running::Running;

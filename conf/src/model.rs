@@ -13,6 +13,7 @@ pub use connection::{Connection, Mesh, Path, PathHost, PeerDevice};
 pub use host::{Address, Family, Host, HostKind, HostProxy};
 pub use volume::{MetaDisk, MetaIndex, Volume};
 
+use crate::dialect::Dialect;
 use crate::source::{SourceMap, Span};
 
 /// An option as given, or as inherited.
@@ -231,6 +232,8 @@ pub struct Requirement {
 pub struct Config {
     /// Every file read.
     pub sources: SourceMap,
+    /// The generation it was read for.
+    pub dialect: Dialect,
     /// Name of the first file.
     pub path: String,
     /// `global { }`.

@@ -18,6 +18,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Diagnostics;
+use crate::dialect::Dialect;
 use crate::lexer::Token;
 use crate::model::Config;
 use crate::source::Span;
@@ -78,17 +79,32 @@ impl std::error::Error for LoadError {}
 /// [`LoadError`] if the first file cannot be read. An include that cannot be
 /// read is a diagnostic.
 pub fn load(path: &str) -> Result<(Config, Diagnostics), LoadError> {
+    load_as(path, Dialect::V9)
+}
+
+/// Like [`load`], in the language of a generation.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_as(path: &str, dialect: Dialect) -> Result<(Config, Diagnostics), LoadError> {
     let text = read(Path::new(path)).map_err(|error| LoadError {
         path: path.to_owned(),
         error,
     })?;
-    Ok(load_text_at(path, text, Path::new(path)))
+    Ok(load_text_at(path, text, Path::new(path), dialect))
 }
 
 /// Parses a text; includes are relative to the current directory.
 #[must_use]
 pub fn load_text(name: &str, text: String) -> (Config, Diagnostics) {
-    load_text_at(name, text, Path::new(name))
+    load_text_as(name, text, Dialect::V9)
+}
+
+/// Like [`load_text`], in the language of a generation.
+#[must_use]
+pub fn load_text_as(name: &str, text: String, dialect: Dialect) -> (Config, Diagnostics) {
+    load_text_at(name, text, Path::new(name), dialect)
 }
 
 /// Bytes that are not UTF-8 become the replacement character, which is an
@@ -97,8 +113,9 @@ fn read(path: &Path) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
 }
 
-fn load_text_at(name: &str, text: String, path: &Path) -> (Config, Diagnostics) {
+fn load_text_at(name: &str, text: String, path: &Path, dialect: Dialect) -> (Config, Diagnostics) {
     let mut shared = Shared::default();
+    shared.config.dialect = dialect;
     shared.config.path = name.to_owned();
     if let Ok(real) = path.canonicalize() {
         shared.seen.insert(real);

@@ -23,6 +23,9 @@ pub struct LocalHost<'a> {
     /// Whether somebody sits at a terminal. Nobody does when a cluster manager
     /// asks, and a `resync-after` that leads nowhere must not stop it.
     pub interactive: bool,
+    /// Which host is the peer, if asked for: drivers of generation 8.4 have
+    /// one, and a resource may have more than two hosts.
+    pub peer: Option<&'a str>,
 }
 
 /// A configuration as it applies to one node.
@@ -83,10 +86,16 @@ pub fn resolve(mut config: Config, local: &LocalHost<'_>) -> (Resolved, Diagnost
     for resource in &mut plain {
         resource.local = local_host(resource, local, &mut diagnostics);
     }
-    volumes::complete(&mut plain, &mut diagnostics);
+    let is_84 = config.dialect.is_84();
+    volumes::complete(&mut plain, config.dialect, &mut diagnostics);
     for resource in &mut plain {
-        connections::complete(resource, &mut diagnostics);
-        node_id::complete(resource, &mut diagnostics);
+        if is_84 {
+            connections::one_peer(resource, local.peer, &mut diagnostics);
+        }
+        connections::complete(resource, config.dialect, &mut diagnostics);
+        if !is_84 {
+            node_id::complete(resource, &mut diagnostics);
+        }
     }
     for (written, complete) in config.resources.iter_mut().zip(&plain) {
         for (host, complete) in written.hosts.iter_mut().zip(&complete.hosts) {
@@ -95,7 +104,7 @@ pub fn resolve(mut config: Config, local: &LocalHost<'_>) -> (Resolved, Diagnost
             host.names.clone_from(&complete.names);
         }
     }
-    check::check(&plain, &mut diagnostics);
+    check::check(&plain, config.dialect, &mut diagnostics);
     let mut full = plain.clone();
     for resource in &mut full {
         let common = match &resource.template {

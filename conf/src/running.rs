@@ -24,6 +24,19 @@ pub struct Running {
     pub volumes: Vec<RunningVolume>,
     /// Connections.
     pub connections: Vec<RunningConnection>,
+    /// The connection of a driver of generation 8.4.
+    pub only_peer: OnlyPeer,
+}
+
+/// The connection of a resource in a driver of generation 8.4, which has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnlyPeer {
+    /// Address of this node, as drbdsetup takes it.
+    pub ours: Option<String>,
+    /// Address of the peer.
+    pub theirs: Option<String>,
+    /// `net { }`.
+    pub net: Vec<Pair>,
 }
 
 /// A volume in the kernel.
@@ -91,6 +104,11 @@ impl Statement {
 
     fn inner(&self) -> &[Statement] {
         self.block.as_deref().unwrap_or(&[])
+    }
+
+    /// Family and endpoint behind the first word, as drbdsetup takes them.
+    fn address(&self) -> String {
+        format!("{}:{}", self.word(1), self.word(2))
     }
 
     /// Options of a section: a bare name means yes.
@@ -166,10 +184,19 @@ fn read_resource(resource: &Statement) -> Running {
                     match inner.word(0) {
                         "node-id" => running.node_id = inner.word(1).parse().ok(),
                         "volume" => running.volumes.extend(read_volume(inner)),
+                        "address" => running.only_peer.ours = Some(inner.address()),
                         _ => {}
                     }
                 }
             }
+            "_remote_host" => {
+                let address = statement
+                    .inner()
+                    .iter()
+                    .find(|inner| inner.word(0) == "address");
+                running.only_peer.theirs = address.map(Statement::address);
+            }
+            "net" => running.only_peer.net = statement.pairs(),
             "connection" => running.connections.extend(read_connection(statement)),
             _ => {}
         }
@@ -218,7 +245,7 @@ fn read_connection(connection: &Statement) -> Option<RunningConnection> {
                         .inner()
                         .iter()
                         .find(|inner| inner.word(0) == name)
-                        .map(|inner| format!("{}:{}", inner.word(1), inner.word(2)))
+                        .map(Statement::address)
                 };
                 if let (Some(ours), Some(theirs)) = (end("_this_host"), end("_remote_host")) {
                     out.paths.push((ours, theirs));
@@ -312,6 +339,18 @@ resource "r0" {
         );
         assert_eq!(peer.net[0], ("timeout".into(), "290".into()));
         assert_eq!(peer.peer_devices[0].0, 0);
+    }
+
+    #[test]
+    fn reads_what_drbdsetup_of_8_4_shows() {
+        let text = "resource r0 { net { protocol C; } _remote_host { address ipv6 [fd00::2]:7; } \
+            _this_host { address ipv4 10.0.0.1:7788; volume 0 { device minor 1; } } }";
+        let running = Running::parse(text).unwrap();
+        let peer = running.only_peer;
+        assert_eq!(peer.ours.as_deref(), Some("ipv4:10.0.0.1:7788"));
+        assert_eq!(peer.theirs.as_deref(), Some("ipv6:[fd00::2]:7"));
+        assert_eq!(peer.net, [("protocol".into(), "C".into())]);
+        assert_eq!(running.volumes[0].minor, 1);
     }
 
     #[test]

@@ -7,8 +7,13 @@
 
 mod kernel;
 mod local;
+mod since;
 
-use drbd_core::config::OptionSpec as KernelSpec;
+use drbd_core::config::{Dialect84, OptionSpec as KernelSpec};
+
+pub use since::since;
+
+use crate::dialect::Dialect;
 
 /// The group of options a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,6 +88,21 @@ impl OptionSpec {
         }
     }
 
+    /// Whether a driver of a generation knows the option.
+    #[must_use]
+    pub fn is_in(&self, dialect: Dialect) -> bool {
+        match (dialect, self.kind) {
+            (Dialect::V9, _) => !local::is_only_in_84(self),
+            (Dialect::V84, Kind::Kernel(spec) | Kind::Clamped(spec)) => {
+                spec.dialect84 != Dialect84::Absent
+            }
+            (Dialect::V84, Kind::Volume) => true,
+            (Dialect::V84, _) => {
+                since(self.name).is_none_or(|version| version.starts_with("DRBD 8"))
+            }
+        }
+    }
+
     /// Whether one of [`OptionSpec::words`] is the only thing it takes.
     #[must_use]
     pub fn takes_only_words(&self) -> bool {
@@ -122,6 +142,24 @@ pub fn find(scopes: &[Scope], name: &str) -> Option<OptionSpec> {
     scopes
         .iter()
         .find_map(|scope| options(*scope).find(|spec| spec.name == name))
+}
+
+/// Like [`find`], in the language of a generation: one that only the other
+/// generation has is found, too, so that it can be told apart from a misspelt
+/// one; options that went away with 9 are found for 8.4 only.
+#[must_use]
+pub fn find_in(dialect: Dialect, scopes: &[Scope], name: &str) -> Option<OptionSpec> {
+    find(scopes, name).or_else(|| {
+        dialect.is_84().then_some(())?;
+        local::only_in_84().find(|spec| spec.name == name && scopes.contains(&spec.scope))
+    })
+}
+
+/// All options of a group that a driver of a generation knows.
+pub fn options_in(dialect: Dialect, scope: Scope) -> impl Iterator<Item = OptionSpec> {
+    options(scope)
+        .chain(local::only_in_84().filter(move |spec| spec.scope == scope))
+        .filter(move |spec| spec.is_in(dialect))
 }
 
 /// The name an old spelling stands for.

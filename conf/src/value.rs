@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Option values: checked, and compared by meaning.
 
-use drbd_core::config::{OptionSpec as KernelSpec, ParseError, Value};
+use drbd_core::config::{Dialect84, OptionSpec as KernelSpec, ParseError, Value};
 
+use crate::dialect::Dialect;
 use crate::schema::{Kind, OptionSpec};
 
 /// Why a value is refused, as a sentence that continues "`NAME VALUE`: ".
@@ -62,6 +63,35 @@ pub fn check(spec: &OptionSpec, value: Option<&str>) -> Result<Meaning, BadValue
         Kind::Text { max } if value.len() > max => Err(too_long(max)),
         Kind::Text { .. } | Kind::Volume => Ok(Meaning::Text(value.to_owned())),
     }
+}
+
+/// Like [`check`], with the ranges of a generation.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_in(
+    dialect: Dialect,
+    spec: &OptionSpec,
+    value: Option<&str>,
+) -> Result<Meaning, BadValue> {
+    let meaning = check(spec, value)?;
+    let Kind::Kernel(table) = spec.kind else {
+        return Ok(meaning);
+    };
+    if let (true, Meaning::Number(number), Dialect84::Differs { min, max, .. }) =
+        (dialect.is_84(), &meaning, table.dialect84)
+    {
+        let error = ParseError::OutOfRange {
+            value: *number,
+            min: min.unwrap_or(i64::MIN),
+            max: max.unwrap_or(i64::MAX),
+        };
+        if min.is_some_and(|min| *number < min) || max.is_some_and(|max| *number > max) {
+            return Err(explain(table, error));
+        }
+    }
+    Ok(meaning)
 }
 
 fn too_long(max: usize) -> BadValue {

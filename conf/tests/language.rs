@@ -19,6 +19,7 @@ fn resolved(text: &str) -> (Resolved, Diagnostics) {
         nodename: "alpha",
         has_address: &|_| false,
         interactive: true,
+        peer: None,
     };
     resolve(config, &local)
 }

@@ -13,6 +13,7 @@ fn digest(text: String) {
         nodename: "alpha",
         has_address: &|_| false,
         interactive: true,
+        peer: None,
     };
     // Also what was not understood completely must be safe to look at.
     let (resolved, found) = resolve(config, &local);
@@ -87,7 +88,7 @@ fn tokens_in_any_order_are_survived() {
 
 #[test]
 fn garbage_ends_soon() {
-    let start = std::time::Instant::now();
+    let start = processor_seconds();
     for piece in [
         "}",
         "{",
@@ -101,5 +102,13 @@ fn garbage_ends_soon() {
     ] {
         digest(piece.repeat(50_000));
     }
-    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+    let used = processor_seconds() - start;
+    assert!(used < 60, "{used} s");
+}
+
+/// Seconds that this thread has run: others may keep the machine busy.
+fn processor_seconds() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanoseconds: u64 = text.split(' ').next().unwrap().parse().unwrap();
+    nanoseconds / 1_000_000_000
 }

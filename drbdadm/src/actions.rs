@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! From a command to its calls.
 
+mod old;
 mod unit;
 mod units;
 
@@ -13,7 +14,7 @@ use crate::failure::{Failure, CANNOT_EXECUTE, CONFIG};
 use crate::queue::Queue;
 use crate::select::{select, Selection};
 use crate::steps::Steps;
-use crate::{adjust, context, inspect, registry};
+use crate::{adjust, context, driver, inspect, registry};
 
 /// Carries out what was asked for; returns the exit status.
 pub(crate) fn perform(request: &Request) -> Result<i32, Failure> {
@@ -42,7 +43,8 @@ pub(crate) fn perform(request: &Request) -> Result<i32, Failure> {
         resolved: &resolved,
         backend: &request.backend,
     };
-    if request.command.name == "status" && request.selectors.is_empty() {
+    let is_84 = driver::dialect().is_84();
+    if request.command.name == "status" && request.selectors.is_empty() && !is_84 {
         // All the kernel has, in one piece.
         let call = Call::setup("all", Limit::Short, ["status"]).with(request.backend.clone());
         return Ok(runner.run(&call));
@@ -55,12 +57,17 @@ pub(crate) fn perform(request: &Request) -> Result<i32, Failure> {
                 backend: &[],
             };
             for selection in &selected {
-                queue.up(&bare, selection);
+                if driver::dialect().is_84() {
+                    queue.up_84(&bare, selection);
+                } else {
+                    queue.up(&bare, selection);
+                }
             }
             Ok(queue.run(&runner, &resolved, false))
         }
         Act::Adjust => adjust::perform(request, &runner, &resolved, &selected),
         Act::Inspect => inspect::selected(request, &resolved, &selected),
+        Act::ShellStatus => Ok(old::shell_status(&runner, &resolved, &selected)),
         _ => one_by_one(request, &runner, &steps, &selected),
     }
 }
@@ -87,6 +94,7 @@ fn handlers_file(request: &Request) -> Option<Request> {
             variable: request.variable.clone(),
             drbdsetup: request.drbdsetup.clone(),
             drbdmeta: request.drbdmeta.clone(),
+            peer: request.peer.clone(),
             ..*request
         }),
         None => {
@@ -153,7 +161,12 @@ fn one_by_one(
 ) -> Result<i32, Failure> {
     let mut worst = 0;
     for selection in selected {
-        for unit in units::units(request, steps, selection)? {
+        let list = if driver::dialect().is_84() {
+            old::units(request, steps, selection)
+        } else {
+            units::units(request, steps, selection)?
+        };
+        for unit in list {
             let status = unit.run(request, runner, steps, selection);
             worst = worst.max(status);
             if status >= CANNOT_EXECUTE {

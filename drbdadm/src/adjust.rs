@@ -7,6 +7,7 @@
 
 mod compare;
 mod connection;
+mod old;
 mod volume;
 
 use drbd_conf::schema::Scope;
@@ -14,6 +15,7 @@ use drbd_conf::{Resolved, Running};
 
 use crate::call::{Call, Limit, Runner};
 use crate::cli::Request;
+use crate::driver;
 use crate::failure::{Failure, CANNOT_EXECUTE};
 use crate::queue::{Queue, Stage};
 use crate::select::Selection;
@@ -45,6 +47,10 @@ pub(crate) fn perform(
     let mut queue = Queue::default();
     for selection in selected {
         let shown = show(runner, &selection.resource.name)?;
+        if driver::dialect().is_84() {
+            old::changes(&steps, selection, Running::parse(&shown), &mut queue);
+            continue;
+        }
         match Running::parse(&shown) {
             Some(running) => changes(&steps, selection, &running, parts, &mut queue)?,
             None => from_nothing(&steps, selection, parts, &mut queue),

@@ -7,6 +7,7 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction};
 use drbd_conf::schema::{self, Kind, Scope};
+use drbd_conf::Dialect;
 
 /// A set of options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,26 @@ impl Group {
             Group::Startup => &[Scope::Startup],
             _ => &[],
         }
+    }
+
+    /// Options of the table that a generation knows.
+    fn specs(self, dialect: Dialect) -> Vec<schema::OptionSpec> {
+        let mut list: Vec<_> = self
+            .tables()
+            .iter()
+            .flat_map(|scope| schema::options_in(dialect, *scope))
+            .collect();
+        if dialect.is_84() && matches!(self, Group::Attach | Group::DiskOptions) {
+            list.extend(schema::options_in(dialect, Scope::PeerDevice));
+            list.extend(schema::find(&[Scope::Net], "fencing"));
+        }
+        if dialect.is_84() && self == Group::Connect {
+            list.extend(schema::options_in(dialect, Scope::Net));
+        }
+        if dialect.is_84() {
+            list.retain(|spec| spec.name != "fencing" || self.tables() == [Scope::Disk]);
+        }
+        list
     }
 
     fn others(self) -> &'static [(&'static str, Takes, &'static str)] {
@@ -173,13 +194,13 @@ impl Group {
     }
 
     /// The options as clap knows them.
-    pub(crate) fn arguments(self) -> Vec<Arg> {
+    pub(crate) fn arguments(self, dialect: Dialect) -> Vec<Arg> {
         let mut list = Vec::new();
-        for spec in self.tables().iter().flat_map(|s| schema::options(*s)) {
+        for spec in self.specs(dialect) {
             if spec.name.starts_with('_') || (self == Group::DiskOptions && spec.name == "size") {
                 continue;
             }
-            let arg = Arg::new(spec.name).long(spec.name).help(spec.help.trim());
+            let arg = Arg::new(spec.name).long(spec.name).help(help(&spec));
             list.push(if spec.is_flag() {
                 perhaps(arg, "yes|no").value_parser(["yes", "no"])
             } else if spec.takes_only_words() {
@@ -194,6 +215,11 @@ impl Group {
             });
         }
         for (name, takes, help) in self.others() {
+            let foreign = matches!(*name, "max-peers" | "bitmap-block-size" | "force-resync")
+                || (*name == "diskless" && self == Group::Detach);
+            if dialect.is_84() && foreign {
+                continue;
+            }
             let arg = Arg::new(*name).long(*name).help(*help);
             list.push(match takes {
                 YesNo => perhaps(arg, "yes|no").value_parser(["yes", "no"]),
@@ -217,6 +243,15 @@ impl Group {
             );
         }
         list
+    }
+}
+
+/// What an option does, and in which version it came.
+fn help(spec: &schema::OptionSpec) -> String {
+    let text = spec.help.trim();
+    match schema::since(spec.name) {
+        Some(version) => format!("{text} (since {version})").trim().to_owned(),
+        None => text.to_owned(),
     }
 }
 

@@ -10,6 +10,7 @@ use drbd_conf::model::Global;
 use wait_timeout::ChildExt as _;
 
 use crate::cli::Request;
+use crate::driver;
 use crate::failure::CANNOT_EXECUTE;
 
 /// Which program.
@@ -93,6 +94,8 @@ impl Call {
 pub(crate) struct Runner {
     drbdsetup: String,
     drbdmeta: String,
+    /// The programs are those of generation 8.4.
+    is_84: bool,
     variable: Option<String>,
     print: bool,
     dry_run: bool,
@@ -109,8 +112,11 @@ impl Runner {
             let seconds = given.unwrap_or(default);
             (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
         };
+        let is_84 = driver::dialect().is_84();
+        let drbdsetup = if is_84 { "drbdsetup-84" } else { "drbdsetup" };
         Runner {
-            drbdsetup: helper(request, request.drbdsetup.as_deref(), "drbdsetup"),
+            is_84,
+            drbdsetup: helper(request, request.drbdsetup.as_deref(), drbdsetup),
             drbdmeta: helper(request, request.drbdmeta.as_deref(), "drbdmeta"),
             variable: request.variable.clone(),
             print: request.dry_run || (request.verbose > 0 && request.command.name != "status"),
@@ -163,10 +169,20 @@ impl Runner {
         status
     }
 
+    fn command(&self, call: &Call) -> Command {
+        let mut command = Command::new(self.program(call.program));
+        command.args(&call.args);
+        if self.is_84 {
+            // Distributions keep the tools of that generation there.
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{path}:/lib/drbd:/usr/lib/drbd"));
+        }
+        command
+    }
+
     fn execute(&self, call: &Call) -> i32 {
         let program = self.program(call.program);
-        let mut command = Command::new(program);
-        command.args(&call.args);
+        let mut command = self.command(call);
         if call.quiet || call.optional {
             command.stderr(Stdio::null());
         }
@@ -177,7 +193,14 @@ impl Runner {
             Ok(mut child) => self.wait(call, &mut child),
             Err(error) => {
                 eprintln!("error: cannot start {program}: {error}");
-                eprintln!("  install it beside drbdadm, or name it: drbdadm -s PATH -m PATH ...");
+                if self.is_84 && call.program == Program::Drbdsetup {
+                    eprintln!("  the driver is of generation 8.4: apt install drbd-utils");
+                    eprintln!("  or load one of generation 9:     rmmod drbd; modprobe drbd");
+                } else {
+                    eprintln!(
+                        "  install it beside drbdadm, or name it: drbdadm -s PATH -m PATH ..."
+                    );
+                }
                 CANNOT_EXECUTE
             }
         }
@@ -224,8 +247,8 @@ impl Runner {
     /// What a call prints, or `None` if it fails. Runs in a dry run, too: it
     /// only asks.
     pub(crate) fn output(&self, call: &Call) -> Option<String> {
-        let output = Command::new(self.program(call.program))
-            .args(&call.args)
+        let output = self
+            .command(call)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .output()

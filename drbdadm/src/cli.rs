@@ -8,7 +8,10 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches};
 
+use drbd_conf::Dialect;
+
 use crate::command::{self, Command, Shown};
+use crate::driver;
 use crate::failure::{Failure, USAGE};
 
 /// What was asked for.
@@ -38,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) drbdsetup: Option<String>,
     /// `-m`.
     pub(crate) drbdmeta: Option<String>,
+    /// `-P`.
+    pub(crate) peer: Option<String>,
 }
 
 fn general() -> Vec<Arg> {
@@ -92,7 +97,7 @@ fn general() -> Vec<Arg> {
 }
 
 /// The definition that help, completion and parsing share.
-pub(crate) fn definition() -> clap::Command {
+pub(crate) fn definition(dialect: Dialect) -> clap::Command {
     let selectors = Arg::new("selectors")
         .value_name("RESOURCE")
         .action(ArgAction::Append)
@@ -105,14 +110,14 @@ pub(crate) fn definition() -> clap::Command {
         .disable_version_flag(true)
         .infer_long_args(true)
         .args(general());
-    for command in command::COMMANDS {
+    for command in command::COMMANDS.iter().filter(|c| c.is_in(dialect)) {
         root = root.subcommand(
             clap::Command::new(command.name)
                 .about(command.about)
                 .hide(command.shown != Shown::Help)
                 .disable_version_flag(true)
                 .infer_long_args(true)
-                .args(command.options.arguments())
+                .args(command.options_in(dialect).arguments(dialect))
                 .arg(selectors.clone()),
         );
     }
@@ -124,7 +129,8 @@ pub(crate) fn parse(argv: &[String]) -> Result<Option<Request>, Failure> {
     let program = argv.first().cloned().unwrap_or_else(|| "drbdadm".into());
     let name = program.rsplit('/').next().unwrap_or("drbdadm").to_owned();
     let (early, arguments) = old_style(argv.get(1..).unwrap_or(&[]));
-    let mut root = definition();
+    let dialect = driver::dialect();
+    let mut root = definition(dialect);
     let parsed = root
         .clone()
         .try_get_matches_from(std::iter::once("drbdadm".to_owned()).chain(arguments));
@@ -143,7 +149,7 @@ pub(crate) fn parse(argv: &[String]) -> Result<Option<Request>, Failure> {
     let Some((given, inner)) = matches.subcommand() else {
         return Err(Failure::ready(USAGE, root.render_help().to_string()));
     };
-    let Some(command) = command::find(given) else {
+    let Some(command) = command::find(given, dialect) else {
         return Err(Failure::ready(USAGE, unknown(&name, given)));
     };
     let many = |id: &str| -> Vec<String> {
@@ -161,7 +167,8 @@ pub(crate) fn parse(argv: &[String]) -> Result<Option<Request>, Failure> {
     }
     backend.extend(many("backend-option"));
     let mut selectors = many("selectors");
-    if let Some(peer) = last("peer") {
+    let peer = last("peer");
+    if let (Some(peer), false) = (&peer, dialect.is_84()) {
         for selector in &mut selectors {
             if !selector.contains(':') {
                 *selector = format!("{selector}:{peer}");
@@ -181,6 +188,7 @@ pub(crate) fn parse(argv: &[String]) -> Result<Option<Request>, Failure> {
         variable: last("sh-varname"),
         drbdsetup: last("drbdsetup"),
         drbdmeta: last("drbdmeta"),
+        peer,
     }))
 }
 
@@ -204,7 +212,8 @@ fn old_style(arguments: &[String]) -> (Vec<String>, Vec<String>) {
             behind_dashes = true;
             continue;
         }
-        let is_command = !argument.starts_with('-') && command::find(argument).is_some();
+        let is_command =
+            !argument.starts_with('-') && command::find(argument, driver::dialect()).is_some();
         if behind_dashes && !is_command {
             early.push(argument.clone());
             continue;
@@ -217,7 +226,7 @@ fn old_style(arguments: &[String]) -> (Vec<String>, Vec<String>) {
                 }
             }
             rest.push(
-                command::find(argument)
+                command::find(argument, driver::dialect())
                     .map_or(argument.as_str(), |c| c.name)
                     .to_owned(),
             );
@@ -239,7 +248,8 @@ fn old_style(arguments: &[String]) -> (Vec<String>, Vec<String>) {
 /// The back-end options in the order they were typed.
 fn backend_options(matches: &ArgMatches, command: &Command) -> Vec<String> {
     let mut found: Vec<(usize, String)> = Vec::new();
-    for arg in command.options.arguments() {
+    let dialect = driver::dialect();
+    for arg in command.options_in(dialect).arguments(dialect) {
         let id = arg.get_id().as_str();
         if matches.value_source(id) != Some(ValueSource::CommandLine) {
             continue;
@@ -292,7 +302,8 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        definition().debug_assert();
+        definition(Dialect::V9).debug_assert();
+        definition(Dialect::V84).debug_assert();
     }
 
     #[test]

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The commands: one table for the command line, the help and the dispatch.
 
+use drbd_conf::Dialect;
+
 use crate::arguments::Group;
 
 /// What a command works on; one step is made for each such thing.
@@ -61,6 +63,10 @@ pub(crate) enum Act {
     Inspect,
     /// Run a handler.
     Handler,
+    /// sh-b-pri of generation 8.4.
+    Promote,
+    /// sh-status of generation 8.4.
+    ShellStatus,
 }
 
 /// In which list a command is shown.
@@ -93,7 +99,84 @@ pub(crate) struct Command {
     pub(crate) about: &'static str,
 }
 
+/// Commands that only one generation has.
+const ONLY_IN_84: &[&str] = &["sh-b-pri", "sh-new-minor", "sh-status"];
+const ONLY_IN_9: &[&str] = &[
+    "del-minor",
+    "del-path",
+    "del-peer",
+    "disconnected",
+    "dump-superblock",
+    "forget-peer",
+    "new-path",
+    "new-peer",
+    "peer-device-options",
+    "quorum-lost",
+    "repair-md",
+    "sh-list-adjustable",
+    "sh-list-config-file",
+    "wait-connect-connection",
+    "wait-connect-resource",
+    "wait-connect-volume",
+    "wait-sync",
+    "wait-sync-connection",
+    "wait-sync-resource",
+    "wait-sync-volume",
+];
+
 impl Command {
+    /// Whether a generation has the command.
+    pub(crate) fn is_in(&self, dialect: Dialect) -> bool {
+        let lacking = match dialect {
+            Dialect::V84 => ONLY_IN_9,
+            Dialect::V9 => ONLY_IN_84,
+        };
+        !lacking.contains(&self.name)
+    }
+
+    /// What the command works on in a generation: in 8.4 most things were said
+    /// of minors.
+    pub(crate) fn works_in(&self, dialect: Dialect) -> Works {
+        if !dialect.is_84() {
+            return self.works;
+        }
+        match (self.works, self.act, self.name) {
+            (_, Act::Handler, "fence-peer" | "unfence-peer") => Works::OnResource,
+            (_, Act::Handler, _) => Works::OnOneVolume,
+            (_, _, "sh-resource") => Works::OnResource,
+            (_, _, "connect" | "disconnect" | "net-options") => Works::OnResource,
+            (_, _, "primary" | "secondary" | "role" | "wait-connect") => Works::OnVolume,
+            (_, Act::Up | Act::Adjust, _) => Works::OnAny,
+            (Works::OnConnection | Works::OnPeerDevice, _, _) => Works::OnVolume,
+            (works, _, _) => works,
+        }
+    }
+
+    /// The options it takes in a generation. 8.4 knew most of them only behind
+    /// a `--`.
+    pub(crate) fn options_in(&self, dialect: Dialect) -> Group {
+        let lacking = matches!(
+            self.name,
+            "secondary"
+                | "invalidate"
+                | "invalidate-remote"
+                | "resize"
+                | "verify"
+                | "status"
+                | "dump-md"
+                | "wipe-md"
+                | "apply-al"
+                | "adjust"
+                | "adjust-with-progress"
+                | "suspend-io"
+        );
+        if dialect.is_84() && lacking {
+            Group::None
+        } else {
+            self.options
+        }
+    }
+
     /// Whether the resource may be left out, meaning all of them.
     pub(crate) fn defaults_to_all(&self) -> bool {
         matches!(
@@ -123,13 +206,15 @@ impl Command {
 }
 
 /// The command of a name; old names are understood.
-pub(crate) fn find(name: &str) -> Option<&'static Command> {
+pub(crate) fn find(name: &str, dialect: Dialect) -> Option<&'static Command> {
     let name = match name {
         "state" => "role",
         "outdate-peer" => "fence-peer",
         other => other,
     };
-    COMMANDS.iter().find(|command| command.name == name)
+    COMMANDS
+        .iter()
+        .find(|command| command.name == name && command.is_in(dialect))
 }
 
 const fn row(
@@ -223,6 +308,8 @@ pub(crate) static COMMANDS: &[Command] = {
         row("sh-nop", OnConfiguration, Inspect, G::None, Scripts, "Only read the configuration"),
         row("sh-resource", OnAny, Inspect, G::None, Scripts, "Print the name of the resource"),
         row("sh-resources", OnConfiguration, Inspect, G::None, Scripts, "Print all resources of this node"),
+        row("sh-b-pri", OnAny, Promote, G::None, Scripts, "Promote what `become-primary-on` says"),
+        row("sh-status", OnAny, ShellStatus, G::None, Scripts, "Print the state as shell variables"),
         row("sh-udev", OnOneVolume, Inspect, G::None, Scripts, "Print names for udev"),
         row("after-resync-target", OnAny, Handler, G::None, Kernel, "Run this handler"),
         row("before-resync-source", OnAny, Handler, G::None, Kernel, "Run this handler"),
@@ -242,6 +329,7 @@ pub(crate) static COMMANDS: &[Command] = {
         row("del-minor", OnVolume, Setup, G::None, Experts, "Remove a device from the kernel"),
         row("new-current-uuid", OnOneVolume, Setup, G::NewCurrentUuid, Experts, "Start a new data generation"),
         row("new-minor", OnVolume, Setup, G::NewMinor, Experts, "Make a device known to the kernel"),
+        row("sh-new-minor", OnVolume, Setup, G::NewMinor, Experts, "The old name of new-minor"),
         row("resume-io", OnVolume, Setup, G::None, Experts, "Let suspended I/O go on"),
         row("set-gi", OnOneVolume, Meta, G::None, Experts, "Set the generation identifiers"),
         row("suspend-io", OnVolume, Setup, G::SuspendIo, Experts, "Suspend I/O"),

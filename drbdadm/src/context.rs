@@ -73,9 +73,11 @@ pub(crate) fn interactive() -> bool {
 /// the run before anything has been done.
 pub(crate) fn load(request: &Request) -> Result<Resolved, Failure> {
     let nodename = nodename()?;
+    let dialect = driver::dialect();
     let (mut config, mut diagnostics) = read(request)?;
     for path in &request.config_to_test {
-        let (tested, found) = drbd_conf::load(path).map_err(|error| missing(path, &error))?;
+        let (tested, found) =
+            drbd_conf::load_as(path, dialect).map_err(|error| missing(path, &error))?;
         if found.exit_code().is_some() {
             return Err(Failure::ready(CONFIG, found.render(&tested.sources)));
         }
@@ -88,12 +90,13 @@ pub(crate) fn load(request: &Request) -> Result<Resolved, Failure> {
             absolute(&config.path),
             absolute(path)
         );
-        (config, diagnostics) = drbd_conf::load_text("both files", joined);
+        (config, diagnostics) = drbd_conf::load_text_as("both files", joined, dialect);
     }
     let local = LocalHost {
         nodename: &nodename,
         has_address: &has_address,
         interactive: interactive(),
+        peer: request.peer.as_deref(),
     };
     let readable = diagnostics.exit_code().is_none();
     let text = diagnostics.render(&config.sources);
@@ -130,6 +133,7 @@ fn absolute(path: &str) -> String {
 }
 
 fn read(request: &Request) -> Result<(Config, Diagnostics), Failure> {
+    let dialect = driver::dialect();
     match request.config.as_deref() {
         Some("-") => {
             let mut text = String::new();
@@ -138,13 +142,15 @@ fn read(request: &Request) -> Result<(Config, Diagnostics), Failure> {
                 .map_err(|error| {
                     Failure::new(CONFIG, format!("cannot read standard input: {error}"), &[])
                 })?;
-            Ok(drbd_conf::load_text("STDIN", text))
+            Ok(drbd_conf::load_text_as("STDIN", text, dialect))
         }
-        Some(path) => drbd_conf::load(path).map_err(|error| missing(path, &error)),
+        Some(path) => drbd_conf::load_as(path, dialect).map_err(|error| missing(path, &error)),
         None => {
             let mut last = None;
-            for path in PLACES {
-                match drbd_conf::load(path) {
+            // `drbd-90.conf` is for generation 9 alone.
+            let skipped = usize::from(dialect.is_84());
+            for path in PLACES.iter().skip(skipped) {
+                match drbd_conf::load_as(path, dialect) {
                     Ok(loaded) => return Ok(loaded),
                     Err(error) => last = Some(error),
                 }

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which drbd driver this machine has.
 //!
-//! A driver of the 8.4 generation speaks another dialect; the drbdadm of that
-//! generation is started instead if it is installed.
+//! A driver of generation 8.4 has another command line below it, and knows less
+//! of the language: everything that depends on it asks [`dialect`].
 
-use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
-use crate::cli::Request;
-use crate::command::{Act, Works};
-use crate::failure::{Failure, CANNOT_EXECUTE};
+use drbd_conf::Dialect;
 
 /// A driver's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,37 +79,20 @@ pub(crate) fn version() -> Option<Version> {
     Version::parse(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// Lets the drbdadm of the 8.4 generation do the work if the driver is of that
-/// generation. Returns only if it is not, or if that program is not needed.
-///
-/// What works on files and disks alone does not need it.
-pub(crate) fn hand_over(request: &Request, argv: &[String]) -> Result<Option<i32>, Failure> {
-    let alone = request.command.works == Works::Alone
-        || matches!(
-            request.command.act,
-            Act::Inspect | Act::CreateMd | Act::Meta | Act::DumpSuperblock
-        );
-    let Some(version) = version().filter(|version| version.is_84()) else {
-        return Ok(None);
-    };
-    if alone {
-        return Ok(None);
-    }
-    let path = std::env::var("PATH").unwrap_or_default();
-    let error = Command::new("drbdadm-84")
-        .args(argv.get(1..).unwrap_or(&[]))
-        .env("PATH", format!("{path}:/lib/drbd"))
-        .env("DRBD_DONT_WARN_ON_VERSION_MISMATCH", "1")
-        .exec();
-    Err(Failure::new(
-        CANNOT_EXECUTE,
-        format!("the driver is {version}, and drbdadm-84 cannot be started: {error}"),
-        &[
-            "this drbdadm speaks to drivers of generation 9",
-            "load one:               rmmod drbd; modprobe drbd",
-            "or use the 8.4 tools:   apt install drbd-utils",
-        ],
-    ))
+/// The generation this run works for: that of the driver, or 8.4 if the program
+/// is called by a name that ends in `-84`.
+pub(crate) fn dialect() -> Dialect {
+    static DIALECT: OnceLock<Dialect> = OnceLock::new();
+    *DIALECT.get_or_init(|| {
+        let by_name = std::env::args_os()
+            .next()
+            .is_some_and(|program| program.to_string_lossy().ends_with("-84"));
+        if by_name || version().is_some_and(Version::is_84) {
+            Dialect::V84
+        } else {
+            Dialect::V9
+        }
+    })
 }
 
 /// `-V`: versions as shell variables.
@@ -120,7 +101,10 @@ pub(crate) fn print_versions() {
     let own = Version::parse(env!("CARGO_PKG_VERSION")).map_or([9, 90, 0], |version| version.0);
     let kernel = version().map_or([0, 0, 0], |version| version.0);
     println!("DRBDADM_BUILDTAG=drbd-rs");
-    println!("DRBDADM_API_VERSION=2");
+    println!(
+        "DRBDADM_API_VERSION={}",
+        if dialect().is_84() { 1 } else { 2 }
+    );
     println!("DRBD_KERNEL_VERSION_CODE={}", code(kernel));
     println!("DRBD_KERNEL_VERSION={}", Version(kernel));
     println!("DRBDADM_VERSION_CODE={}", code(own));

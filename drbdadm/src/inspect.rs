@@ -6,6 +6,7 @@ use drbd_conf::{print, Resolved};
 
 use crate::cli::Request;
 use crate::command::{Shown, Works, COMMANDS};
+use crate::driver;
 use crate::failure::{Failure, USAGE};
 use crate::metadata;
 use crate::select::Selection;
@@ -15,7 +16,8 @@ pub(crate) fn configuration(request: &Request, resolved: &Resolved) -> Result<i3
     if !request.selectors.is_empty() {
         eprintln!("This command will ignore resource names!");
         // A volume is more than a name that can be ignored.
-        for word in request.selectors.iter().filter(|word| *word != "all") {
+        let words = request.selectors.iter().filter(|word| *word != "all");
+        for word in words.filter(|_| !driver::dialect().is_84()) {
             let is_volume = word.starts_with("minor-")
                 || (resolved.resource(word).is_none() && word.contains('/'));
             if is_volume {
@@ -159,18 +161,35 @@ fn own_address(selection: &Selection<'_>) -> String {
 }
 
 fn udev(resolved: &Resolved, selection: &Selection<'_>, volume: &Volume) {
+    if driver::dialect().is_84() {
+        return udev_84(resolved, selection, volume);
+    }
     println!("DEVICE=drbd{}", volume.minor.unwrap_or(0));
     let resource = &selection.resource.name;
-    let number = if volume.implicit && !resolved.config.global.udev_always_use_vnr {
-        String::new()
-    } else {
-        format!("/{}", volume.number)
-    };
+    let number = udev_number(resolved, volume);
     println!("SYMLINK=drbd/by-res/{resource}{number}");
     println!("SYMLINK_BY_RES=drbd/by-res/{resource}{number}");
     if let Some(disk) = volume.disk.as_ref().filter(|_| !volume.is_diskless()) {
         let short = disk.strip_prefix("/dev/").unwrap_or(disk);
         println!("SYMLINK_BY_DISK=drbd/by-disk/{short}");
+    }
+}
+
+fn udev_number(resolved: &Resolved, volume: &Volume) -> String {
+    if volume.implicit && !resolved.config.global.udev_always_use_vnr {
+        String::new()
+    } else {
+        format!("/{}", volume.number)
+    }
+}
+
+/// The rules file of generation 8.4 makes the links itself.
+fn udev_84(resolved: &Resolved, selection: &Selection<'_>, volume: &Volume) {
+    let resource = &selection.resource.name;
+    println!("RESOURCE={resource}{}", udev_number(resolved, volume));
+    println!("DEVICE=drbd{}", volume.minor.unwrap_or(0));
+    if let Some(disk) = &volume.disk {
+        println!("DISK={}", disk.strip_prefix("/dev/").unwrap_or(disk));
     }
 }
 
@@ -186,6 +205,46 @@ fn lower_resource(selection: &Selection<'_>) -> Result<(), Failure> {
         )),
     }
 }
+
+/// The order in which generation 8.4 lists its hidden commands.
+const ORDER_84: &[&str] = &[
+    "sh-nop",
+    "sh-resources",
+    "sh-resource",
+    "sh-mod-parms",
+    "sh-dev",
+    "sh-udev",
+    "sh-minor",
+    "sh-ll-dev",
+    "sh-md-dev",
+    "sh-md-idx",
+    "sh-ip",
+    "sh-lr-of",
+    "sh-b-pri",
+    "sh-status",
+    "proxy-up",
+    "proxy-down",
+    "new-resource",
+    "before-resync-target",
+    "after-resync-target",
+    "before-resync-source",
+    "pri-on-incon-degr",
+    "pri-lost-after-sb",
+    "fence-peer",
+    "unfence-peer",
+    "local-io-error",
+    "pri-lost",
+    "initial-split-brain",
+    "split-brain",
+    "out-of-sync",
+    "sh-new-minor",
+    "new-minor",
+    "suspend-io",
+    "resume-io",
+    "set-gi",
+    "new-current-uuid",
+    "check-resize",
+];
 
 /// `hidden-commands`
 pub(crate) fn hidden_commands() {
@@ -203,25 +262,32 @@ pub(crate) fn hidden_commands() {
             "These commands ought to be used by experts and developers:",
         ),
     ];
+    let dialect = driver::dialect();
     println!();
     for (shown, title) in lists {
-        let names: Vec<&str> = COMMANDS
+        let mut names: Vec<&str> = COMMANDS
             .iter()
-            .filter(|command| command.shown == shown)
+            .filter(|command| command.shown == shown && command.is_in(dialect))
             .map(|command| command.name)
             .collect();
         println!("{title}\n");
-        // Two columns, read downwards.
         let rows = names.len().div_ceil(2);
+        if dialect.is_84() {
+            names.sort_by_key(|name| ORDER_84.iter().position(|known| known == name));
+        }
         for row in 0..rows {
-            let mut line = String::new();
-            for name in [names.get(row), names.get(row + rows)]
-                .into_iter()
-                .flatten()
-            {
-                line.push_str(&format!(" {name:35}"));
-            }
-            println!("{line}");
+            // Two columns, read downwards; with 8.4 across.
+            let (pair, gap) = if dialect.is_84() {
+                ([2 * row, 2 * row + 1], "")
+            } else {
+                ([row, row + rows], " ")
+            };
+            let columns: Vec<String> = pair
+                .iter()
+                .filter_map(|at| names.get(*at))
+                .map(|name| format!("{name:35}"))
+                .collect();
+            println!(" {}", columns.join(gap));
         }
         println!();
     }

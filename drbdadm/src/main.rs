@@ -41,8 +41,5 @@ fn run(argv: &[String]) -> Result<i32, failure::Failure> {
     let Some(request) = cli::parse(argv)? else {
         return Ok(0);
     };
-    if let Some(status) = driver::hand_over(&request, argv)? {
-        return Ok(status);
-    }
     actions::perform(&request)
 }

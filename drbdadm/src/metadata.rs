@@ -45,8 +45,12 @@ pub(crate) fn attach_place(volume: &Volume) -> String {
 }
 
 /// The format on the disk. v09 if it cannot be read or holds neither: what
-/// then goes wrong is said by the program that needs it.
+/// then goes wrong is said by the program that needs it. A driver of generation
+/// 8.4 can attach v08 only.
 pub(crate) fn on_disk(volume: &Volume) -> Format {
+    if driver::dialect().is_84() {
+        return Format::V08;
+    }
     read_format(volume).unwrap_or(Format::V09)
 }
 
@@ -73,7 +77,7 @@ pub(crate) fn for_new(asked: Option<&str>) -> Format {
     match asked {
         Some("v08") => Format::V08,
         Some("v09") => Format::V09,
-        _ if driver::version().is_some_and(driver::Version::is_84) => Format::V08,
+        _ if driver::dialect().is_84() => Format::V08,
         _ => Format::V09,
     }
 }

@@ -31,11 +31,12 @@ pub(crate) enum Stage {
     Net,
     PeerDevice,
     Disk,
+    DisconnectOld,
     Connect,
 }
 
 impl Stage {
-    const ALL: [Stage; 12] = [
+    const ALL: [Stage; 13] = [
         Stage::Prerequisites,
         Stage::Resource,
         Stage::DiskDown,
@@ -47,6 +48,7 @@ impl Stage {
         Stage::Net,
         Stage::PeerDevice,
         Stage::Disk,
+        Stage::DisconnectOld,
         Stage::Connect,
     ];
 
@@ -59,6 +61,7 @@ impl Stage {
                 | Stage::DiskUp
                 | Stage::PeerDown
                 | Stage::PeerUp
+                | Stage::DisconnectOld
         )
     }
 
@@ -68,7 +71,7 @@ impl Stage {
             Stage::Resource => "adjust resource",
             Stage::DiskDown => "remove disk",
             Stage::DiskUp => "prepare disk",
-            Stage::Disconnect => "disconnect",
+            Stage::Disconnect | Stage::DisconnectOld => "disconnect",
             Stage::PeerDown => "remove net",
             Stage::PeerUp => "prepare net",
             Stage::Path => "adjust path",
@@ -128,7 +131,7 @@ impl Queue {
         let (resource, host) = (selection.resource, selection.host);
         self.new_resource(steps, resource, host);
         for volume in &host.volumes {
-            self.new_minor(steps, resource, volume);
+            self.new_minor(Stage::DiskUp, steps, resource, volume);
             if !volume.is_diskless() {
                 self.add_all(Stage::Disk, steps.attach(resource, volume));
             }
@@ -150,6 +153,19 @@ impl Queue {
         }
     }
 
+    /// The same for a driver of generation 8.4.
+    pub(crate) fn up_84(&mut self, steps: &Steps<'_>, selection: &Selection<'_>) {
+        let resource = selection.resource;
+        self.new_resource(steps, resource, selection.host);
+        for volume in selection.volumes() {
+            self.new_minor(Stage::Prerequisites, steps, resource, volume);
+            self.add_all(Stage::Disk, steps.attach(resource, volume));
+        }
+        if let Some(connect) = steps.connect_84(selection) {
+            self.add(Stage::Connect, connect);
+        }
+    }
+
     pub(crate) fn new_resource(&mut self, steps: &Steps<'_>, resource: &Resource, host: &Host) {
         self.add_noted(
             Stage::Prerequisites,
@@ -160,12 +176,13 @@ impl Queue {
 
     pub(crate) fn new_minor(
         &mut self,
+        stage: Stage,
         steps: &Steps<'_>,
         resource: &Resource,
         volume: &drbd_conf::model::Volume,
     ) {
         self.add_noted(
-            Stage::DiskUp,
+            stage,
             steps.new_minor(resource, volume),
             format!("minor-{}", minor(volume)),
         );

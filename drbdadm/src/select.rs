@@ -219,8 +219,9 @@ fn by_minor<'a>(resolved: &'a Resolved, minor: &str) -> Option<Selection<'a>> {
 /// Whether a command can work on what was selected.
 fn fits(request: &Request, selection: &Selection<'_>) -> Result<(), Failure> {
     let name = request.command.name;
+    let works = request.command.works_in(crate::driver::dialect());
     let whole = matches!(
-        request.command.works,
+        works,
         Works::OnResource | Works::OnConnection | Works::OnPath | Works::OnConfiguration
     );
     if let (true, Some(volume)) = (whole, selection.volume) {
@@ -235,7 +236,7 @@ fn fits(request: &Request, selection: &Selection<'_>) -> Result<(), Failure> {
             ));
         }
     }
-    if request.command.works == Works::OnOneVolume
+    if works == Works::OnOneVolume
         && selection.volume.is_none()
         && (!selection.from_all || name == "sh-udev")
         && !selection.host.volumes.iter().all(|volume| volume.implicit)

@@ -7,6 +7,7 @@ use drbd_conf::Resolved;
 use drbd_core::meta::Format;
 
 use crate::call::{Call, Limit};
+use crate::driver;
 use crate::metadata;
 use crate::select::Selection;
 
@@ -58,8 +59,9 @@ impl Steps<'_> {
         Call::setup(
             &resource.name,
             Limit::Short,
-            ["new-resource", &resource.name, &id(host)],
+            ["new-resource", &resource.name],
         )
+        .with((!driver::dialect().is_84()).then(|| id(host)))
         .with(self.options(&resource.sections.options))
     }
 
@@ -202,6 +204,24 @@ impl Steps<'_> {
             Limit::Short,
             ["connect", &resource.name, &id(peer)],
         )
+    }
+
+    /// Both addresses of the connection of a driver of generation 8.4.
+    pub(crate) fn addresses_84(selection: &Selection<'_>) -> Option<(String, String)> {
+        let (connection, _) = selection.connections().into_iter().next()?;
+        path_addresses(connection.paths.first()?, selection.local)
+    }
+
+    /// `drbdsetup-84 connect RES OURS THEIRS`
+    pub(crate) fn connect_84(&self, selection: &Selection<'_>) -> Option<Call> {
+        let resource = selection.resource;
+        let (ours, theirs) = Steps::addresses_84(selection)?;
+        let call = Call::setup(
+            &resource.name,
+            Limit::Short,
+            ["connect", &resource.name, &ours, &theirs],
+        );
+        Some(call.with(self.options(&resource.sections.net)))
     }
 
     /// `create-md` with room for the peers that have a disk for the volume.

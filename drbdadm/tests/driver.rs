@@ -108,20 +108,58 @@ fn the_format_on_the_disk_is_used_as_found() {
 }
 
 #[test]
-fn a_driver_of_the_old_generation_gets_its_own_drbdadm() {
+fn a_driver_of_the_old_generation_gets_its_own_calls() {
     let directory = scratch("old", CONFIG);
-    let output = drbdadm(&directory, "8.4.11", &["up", "r0"]);
+    let output = drbdadm(&directory, "8.4.11", &["down", "r0"]);
     assert_eq!(output.status.code(), Some(20));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("the driver is 8.4.11"), "{text}");
-    assert!(text.contains("modprobe drbd"), "{text}");
-    let old = directory.join("drbdadm-84");
-    std::fs::write(&old, "#!/bin/sh\necho \"old $*\"\nexit 7\n").unwrap();
+    assert!(text.contains("cannot start drbdsetup-84"), "{text}");
+    assert!(text.contains("apt install drbd-utils"), "{text}");
+    let old = directory.join("drbdsetup-84");
+    std::fs::write(&old, "#!/bin/sh\necho \"old $*\"\nexit 11\n").unwrap();
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let output = drbdadm(&directory, "8.4.11", &["up", "r0"]);
-    assert_eq!(output.status.code(), Some(7));
-    assert!(stdout(&output).ends_with("up r0\n"));
+    let output = drbdadm(&directory, "8.4.11", &["primary", "--force", "r0"]);
+    assert_eq!(output.status.code(), Some(11));
+    assert_eq!(stdout(&output), "old primary 1 --force\n");
     std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_name_that_ends_in_84_is_that_generation() {
+    let directory = scratch("name", CONFIG);
+    let link = directory.join("drbdadm-84");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_drbdadm"), &link).unwrap();
+    let output = Command::new(&link)
+        .arg("-c")
+        .arg(directory.join("drbd.conf"))
+        .args(["-d", "connect", "r0"])
+        .env("__DRBD_NODE__", "alpha")
+        .env("DRBD_DRIVER_VERSION_OVERRIDE", "9.90.0")
+        .output()
+        .unwrap();
+    assert_eq!(
+        stdout(&output),
+        "drbdsetup-84 connect r0 ipv4:10.1.1.31:7789 ipv4:10.1.1.32:7789\n"
+    );
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn sh_b_pri_follows_become_primary_on() {
+    for (names, expected) in [
+        ("both", "drbdsetup-84 primary 1\n"),
+        ("alpha", "drbdsetup-84 primary 1\n"),
+        ("bravo", ""),
+    ] {
+        let startup = format!("resource r0 {{ startup {{ become-primary-on {names}; }}");
+        let directory = scratch(
+            &format!("bpri-{names}"),
+            &CONFIG.replace("resource r0 {", &startup),
+        );
+        let output = drbdadm(&directory, "8.4.11", &["-d", "sh-b-pri", "r0"]);
+        assert_eq!(stdout(&output), expected, "{names}");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
 }
 
 #[test]

@@ -77,6 +77,28 @@ impl Parser<'_> {
         Abandon
     }
 
+    /// Whether the file is read for a driver of generation 8.4.
+    pub(super) fn is_84(&self) -> bool {
+        self.shared.config.dialect.is_84()
+    }
+
+    /// Reports a statement or option that drivers of generation 8.4 lack. It is
+    /// read all the same, so that its own errors are found, too.
+    pub(super) fn needs_9(&mut self, token: &Token, since: &str) {
+        if self.is_84() {
+            self.report(
+                Diagnostic::error(
+                    token.span,
+                    format!(
+                        "`{}` came with {since}, the driver here is of generation 8.4",
+                        token.text
+                    ),
+                )
+                .help("take it out, or load a driver that has it: `rmmod drbd; modprobe drbd`"),
+            );
+        }
+    }
+
     pub(super) fn expect(&mut self, c: char) -> Parsed<Span> {
         let token = self.peek();
         if token.is_punct(c) {

@@ -36,7 +36,10 @@ impl Parser<'_> {
             "resource" => self.resource(),
             "include" => self.include(),
             "skip" => self.skip(),
-            word if word.starts_with(REQUIRE) => self.requirement(),
+            word if word.starts_with(REQUIRE) => {
+                self.needs_9(&token, "drbd-utils 9");
+                self.requirement()
+            }
             _ => Err(self.unexpected(TOP)),
         }
     }
@@ -291,6 +294,7 @@ impl Parser<'_> {
                 return Ok(None);
             }
         }
+        inner.config.dialect = self.shared.config.dialect;
         std::mem::swap(&mut inner.config.sources, &mut self.shared.config.sources);
         let file_name = path.to_string_lossy().into_owned();
         parser(&mut inner, &file_name, text, &path).file();

@@ -84,6 +84,7 @@ impl Parser<'_> {
                 Ok(())
             }
             "node-id" => {
+                self.needs_9(&token, "DRBD 9");
                 self.bump();
                 self.once(host.node_id.is_some(), &token, host.node_id_span)?;
                 let (id, span) = self.integer("node-id", 0, NODE_ID_MAX)?;

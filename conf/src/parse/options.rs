@@ -43,6 +43,9 @@ impl Parser<'_> {
         let mut net = Vec::new();
         self.block(|parser| {
             let name = parser.peek();
+            if parser.is_84() {
+                return parser.disk_option_84(out, level);
+            }
             // 8.x had `fencing` in disk.
             if name.is_keyword("fencing") {
                 if let Some((_, opt)) = parser.option("disk", &[Scope::Net], level)? {
@@ -63,6 +66,19 @@ impl Parser<'_> {
         Ok(net)
     }
 
+    /// For 8.4 all options of a disk are of one kind, `fencing` included.
+    fn disk_option_84(&mut self, out: &mut DiskOptions, level: Level) -> Parsed<()> {
+        let scopes: &[Scope] = if self.peek().is_keyword("fencing") {
+            &[Scope::Net]
+        } else {
+            DISK
+        };
+        if let Some((_, opt)) = self.option("disk", scopes, level)? {
+            self.store(&mut out.disk, opt);
+        }
+        Ok(())
+    }
+
     /// `syncer { }` of 8.3: its options go to where they belong today.
     pub(super) fn syncer_block(&mut self, sections: &mut Sections, level: Level) -> Parsed<()> {
         const ORDER: &[Scope] = &[Scope::Net, Scope::Disk, Scope::Resource, Scope::PeerDevice];
@@ -71,7 +87,7 @@ impl Parser<'_> {
                 let place = match scope {
                     Scope::Net => &mut sections.net,
                     Scope::Resource => &mut sections.options,
-                    Scope::PeerDevice => &mut sections.disk.peer_device,
+                    Scope::PeerDevice if !parser.is_84() => &mut sections.disk.peer_device,
                     _ => &mut sections.disk.disk,
                 };
                 parser.store(place, opt);
@@ -173,13 +189,18 @@ impl Parser<'_> {
             return Err(self.unexpected(&[format!("an option of `{section}`").as_str()]));
         }
         let name = schema::modern_name(&token.text);
+        let dialect = self.shared.config.dialect;
+        let find = |name: &str| schema::find_in(dialect, scopes, name);
         let negated = name
             .strip_prefix("no-")
-            .and_then(|positive| schema::find(scopes, positive).filter(OptionSpec::is_flag));
-        let Some(spec) = negated.or_else(|| schema::find(scopes, name)) else {
+            .and_then(|positive| find(positive).filter(OptionSpec::is_flag));
+        let Some(spec) = negated.or_else(|| find(name)) else {
             return self.unknown_option(section, scopes, &token);
         };
         self.bump();
+        if !spec.is_in(dialect) {
+            self.needs_9(&token, schema::since(spec.name).unwrap_or("DRBD 9"));
+        }
         let given = self.peek();
         let value = if negated.is_some() {
             Some("no".to_owned())
@@ -206,7 +227,8 @@ impl Parser<'_> {
         if by_host {
             return;
         }
-        let Err(value::BadValue(reason)) = value::check(spec, value) else {
+        let dialect = self.shared.config.dialect;
+        let Err(value::BadValue(reason)) = value::check_in(dialect, spec, value) else {
             return;
         };
         let span = if value.is_some() {
@@ -241,7 +263,7 @@ impl Parser<'_> {
             self.expect(';')?;
             self.report(Diagnostic::warning(
                 token.span,
-                format!("`{name}` has had no effect since drbd 9 and is ignored"),
+                format!("`{name}` has no effect any more and is ignored"),
             ));
             return Ok(None);
         }

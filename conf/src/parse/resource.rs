@@ -131,16 +131,19 @@ impl Parser<'_> {
                 parsed
             }
             "connection" => {
+                self.needs_9(&token, "DRBD 9");
                 let connection = self.connection()?;
                 resource.connections.push(connection);
                 Ok(())
             }
             "connection-mesh" => {
+                self.needs_9(&token, "DRBD 9");
                 let mesh = self.mesh()?;
                 resource.meshes.push(mesh);
                 Ok(())
             }
             "template-file" => {
+                self.needs_9(&token, "drbd-utils 9");
                 heads.once(self, "template-file", token.span);
                 resource.template = self.template()?;
                 Ok(())

@@ -129,6 +129,7 @@ impl Parser<'_> {
                 Ok(())
             }
             "tiebreaker" => {
+                self.needs_9(&token, "drbd-utils 9");
                 self.bump();
                 let word = self.peek();
                 volume.tiebreaker = match word.text.as_str() {

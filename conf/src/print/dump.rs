@@ -2,10 +2,12 @@
 //! `dump` and `dump -v`.
 
 mod connection;
+mod old;
 mod section;
 
 use std::fmt::Write as _;
 
+use crate::dialect::Dialect;
 use crate::lexer::is_plain_word;
 use crate::model::{Address, Global, Host, HostKind, MetaIndex, Resource, UsageCount, Volume};
 use crate::resolve::Resolved;
@@ -29,13 +31,15 @@ impl std::error::Error for DumpError {}
 pub(crate) struct Out {
     text: String,
     level: usize,
+    dialect: Dialect,
 }
 
 impl Out {
-    fn new() -> Out {
+    fn new(dialect: Dialect) -> Out {
         Out {
             text: String::new(),
             level: 0,
+            dialect,
         }
     }
 
@@ -86,7 +90,7 @@ pub fn dump_all(resolved: &Resolved, expanded: bool) -> String {
 /// The head of a dump, and some of the resources.
 #[must_use]
 pub fn dump_resources(resolved: &Resolved, names: &[&str], expanded: bool) -> String {
-    let mut out = Out::new();
+    let mut out = Out::new(resolved.config.dialect);
     out.line(&format!("# {}", resolved.config.path));
     global(&mut out, &resolved.config.global, expanded);
     if let Some(common) = &resolved.config.common {
@@ -106,11 +110,12 @@ pub fn dump_resources(resolved: &Resolved, names: &[&str], expanded: bool) -> St
 /// One resource; nothing if there is none of the name.
 #[must_use]
 pub fn dump_resource(resolved: &Resolved, name: &str, expanded: bool) -> String {
-    let mut out = Out::new();
-    let tree = if expanded {
-        &resolved.full
-    } else {
-        &resolved.config.resources
+    let dialect = resolved.config.dialect;
+    let mut out = Out::new(dialect);
+    let tree = match (expanded, dialect) {
+        (true, _) => &resolved.full,
+        (false, Dialect::V9) => &resolved.config.resources,
+        (false, Dialect::V84) => &resolved.plain,
     };
     let found = tree
         .iter()
@@ -144,6 +149,12 @@ fn dump_one(
         sources.position(resource.open).line
     ));
     out.open(&format!("resource {}", quoted(&resource.name)));
+    if out.dialect.is_84() {
+        old::body(out, resource, expanded);
+        out.close();
+        out.line("");
+        return;
+    }
     if let Some(template) = &resource.template {
         out.line(&format!("template-file {};", quoted(&template.path)));
     }
@@ -183,6 +194,9 @@ fn global(out: &mut Out, global: &Global, expanded: bool) {
         UsageCount::Yes => lines.push("usage-count yes;".into()),
         UsageCount::No => lines.push("usage-count no;".into()),
         UsageCount::Ask => {}
+    }
+    if out.dialect.is_84() {
+        old::timeouts(global, &mut lines);
     }
     if lines.is_empty() && !expanded {
         return;
@@ -257,6 +271,16 @@ fn volume(out: &mut Out, volume: &Volume, expanded: bool) {
     }
     section::disk_options(out, &volume.options);
     device(out, volume, expanded);
+    disk_and_meta(out, volume, expanded);
+    if let Some(tiebreaker) = volume.tiebreaker {
+        out.field("tiebreaker", if tiebreaker { "yes" } else { "no" });
+    }
+    if !volume.implicit {
+        out.close();
+    }
+}
+
+fn disk_and_meta(out: &mut Out, volume: &Volume, expanded: bool) {
     if let Some(disk) = &volume.disk {
         out.field("disk", &quoted(disk));
     }
@@ -273,12 +297,6 @@ fn volume(out: &mut Out, volume: &Volume, expanded: bool) {
                 quoted(&meta.device)
             )),
         }
-    }
-    if let Some(tiebreaker) = volume.tiebreaker {
-        out.field("tiebreaker", if tiebreaker { "yes" } else { "no" });
-    }
-    if !volume.implicit {
-        out.close();
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use crate::dialect::Dialect;
 use crate::model::{
     Address, Connection, Host, HostKind, HostProxy, MetaIndex, Opt, PathHost, ProxyOptions,
     Resource, Sections, Volume,
@@ -12,6 +13,7 @@ use crate::resolve::Resolved;
 struct Xml {
     text: String,
     level: usize,
+    dialect: Dialect,
 }
 
 impl Xml {
@@ -60,6 +62,7 @@ pub fn dump_xml_of(resolved: &Resolved, names: &[&str]) -> String {
     let mut out = Xml {
         text: String::new(),
         level: 0,
+        dialect: config.dialect,
     };
     out.open(&format!("config file=\"{}\"", escape(&config.path)));
     let mut lines = Vec::new();
@@ -108,8 +111,10 @@ fn resource(out: &mut Xml, resolved: &Resolved, resource: &Resource) {
     for each in &resource.hosts {
         host(out, each);
     }
-    for each in &resource.connections {
-        connection(out, resource, each);
+    if !out.dialect.is_84() {
+        for each in &resource.connections {
+            connection(out, resource, each);
+        }
     }
     sections(out, &resource.sections);
     out.close("resource");
@@ -128,6 +133,9 @@ fn host(out: &mut Xml, host: &Host) {
         Some(address) => out.line(&element("address", address)),
         // As the reference prints a host that has addresses only per path.
         None => out.line("<address family=\"(null)\" port=\"(null)\">(null)</address>"),
+    }
+    if let (Some(each), true) = (&host.proxy, out.dialect.is_84()) {
+        proxy(out, each);
     }
     out.close("host");
 }
@@ -246,10 +254,20 @@ fn sections(out: &mut Xml, sections: &Sections) {
         }
         out.close("section");
     }
-    if !sections.startup.is_empty() || sections.stacked_timeouts {
+    let primary = match out.dialect.is_84() {
+        true => sections.become_primary_on.as_slice(),
+        false => &[],
+    };
+    if !sections.startup.is_empty() || sections.stacked_timeouts || !primary.is_empty() {
         out.open("section name=\"startup\"");
         for opt in &sections.startup {
             option(out, opt);
+        }
+        if !primary.is_empty() {
+            out.line(&format!(
+                "<option name=\"become-primary-on\" value=\"{}\"/>",
+                escape(&primary.join(" "))
+            ));
         }
         if sections.stacked_timeouts {
             out.line("<option name=\"stacked-timeouts\"/>");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{minor_of, LocalHost};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::dialect::Dialect;
 use crate::hostname::same_host;
 use crate::model::{Address, Family, Host, HostKind, MetaIndex, Opt, Resource};
 use crate::source::Span;
@@ -44,7 +45,7 @@ impl Uses {
 }
 
 /// Checks completed resources against each other.
-pub(super) fn check(resources: &[Resource], diagnostics: &mut Diagnostics) {
+pub(super) fn check(resources: &[Resource], dialect: Dialect, diagnostics: &mut Diagnostics) {
     let mut uses = Uses::default();
     let mut endpoints: BTreeMap<(Family, String, u16, String), (usize, Span)> = BTreeMap::new();
     for (index, resource) in resources.iter().enumerate() {
@@ -89,7 +90,11 @@ pub(super) fn check(resources: &[Resource], diagnostics: &mut Diagnostics) {
                     }
                 }
                 if let [left, right] = path.hosts.as_slice() {
-                    same_endpoint(left, right, resource, diagnostics);
+                    // Without node ids the same address has been reported already.
+                    let known = resource.hosts.iter().all(|host| host.node_id.is_some());
+                    if known || dialect.is_84() {
+                        same_endpoint(left, right, diagnostics);
+                    }
                 }
             }
         }
@@ -99,16 +104,13 @@ pub(super) fn check(resources: &[Resource], diagnostics: &mut Diagnostics) {
 fn same_endpoint(
     left: &crate::model::PathHost,
     right: &crate::model::PathHost,
-    resource: &Resource,
     diagnostics: &mut Diagnostics,
 ) {
     let (Some(a), Some(b)) = (&left.address, &right.address) else {
         return;
     };
-    // Behind proxies each host may be 127.0.0.1 to itself; without node ids the
-    // same address has been reported already.
-    let known = resource.hosts.iter().all(|host| host.node_id.is_some());
-    if a.same(b) && left.proxy.is_none() && right.proxy.is_none() && known {
+    // Behind proxies each host may be 127.0.0.1 to itself.
+    if a.same(b) && left.proxy.is_none() && right.proxy.is_none() {
         diagnostics.push(
             Diagnostic::error(b.span, format!("{b} is used for both ends of a connection"))
                 .see(a.span, "the other end"),

@@ -2,12 +2,51 @@
 //! Which hosts are connected, over which addresses.
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::dialect::Dialect;
 use crate::hostname::same_host;
 use crate::model::{Address, Connection, Host, Path, PathHost, Resource};
 use crate::source::Span;
 
+/// For 8.4: the one connection of a resource with more than two hosts, to the
+/// peer that was asked for. With two hosts there is no choice.
+pub(super) fn one_peer(resource: &mut Resource, peer: Option<&str>, diagnostics: &mut Diagnostics) {
+    let (Some(local), true) = (resource.local, resource.hosts.len() > 2) else {
+        return;
+    };
+    let names: Vec<String> = resource
+        .hosts
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| *index != local)
+        .map(|(_, host)| host.joined_name())
+        .collect();
+    let found = resource.hosts.iter().enumerate().position(|(index, host)| {
+        index != local
+            && peer.is_some_and(|peer| {
+                host.joined_name() == peer || host.names.iter().any(|name| same_host(name, peer))
+            })
+    });
+    let Some((found, theirs)) =
+        found.and_then(|found| Some((found, resource.hosts.get(found)?.span)))
+    else {
+        let what = match peer {
+            Some(peer) => format!("`{peer}` is no peer in resource {}", resource.name),
+            None => format!("resource {} has more than one peer", resource.name),
+        };
+        diagnostics.push(Diagnostic::error(resource.span, what).help(format!(
+            "choose one with `--peer NAME`: {}",
+            names.join(", ")
+        )));
+        return;
+    };
+    let mut ends = [end(None, resource.span), end(None, theirs)];
+    ends[0].host = Some(local);
+    ends[1].host = Some(found);
+    resource.connections.push(derived(ends, resource.span));
+}
+
 /// Adds the connections the text only implies and completes all of them.
-pub(super) fn complete(resource: &mut Resource, diagnostics: &mut Diagnostics) {
+pub(super) fn complete(resource: &mut Resource, dialect: Dialect, diagnostics: &mut Diagnostics) {
     let meshes = std::mem::take(&mut resource.meshes);
     for mesh in &meshes {
         for (index, (left, left_span)) in mesh.hosts.iter().enumerate() {
@@ -33,6 +72,9 @@ pub(super) fn complete(resource: &mut Resource, diagnostics: &mut Diagnostics) {
                 let connection = derived(ends, resource.span);
                 resource.connections.push(connection);
             }
+            // The peer could not be told, which has been said; or the resource
+            // is for others.
+            _ if dialect.is_84() => {}
             _ => diagnostics.push(
                 Diagnostic::error(
                     resource.span,

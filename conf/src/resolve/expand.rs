@@ -5,7 +5,7 @@
 //! order is visible in every command line, and administrators compare those.
 //! Where the same option comes from two places, the more specific one wins.
 
-use crate::model::{DiskOptions, Opt, Resource, Sections};
+use crate::model::{DiskOptions, HostProxy, Opt, ProxyOptions, Resource, Sections};
 
 /// Hands the options of `common` to the resource, and those of the resource to
 /// its volumes and connections.
@@ -31,18 +31,20 @@ pub(super) fn expand(resource: &mut Resource, common: Option<&Sections>) {
             }
         }
     }
+    let proxy_of_all = &resource.sections.proxy;
+    for proxy in resource
+        .hosts
+        .iter_mut()
+        .filter_map(|host| host.proxy.as_mut())
+    {
+        inherit_proxy(proxy_of_all, proxy);
+    }
     let local = resource.local;
     for connection in &mut resource.connections {
         inherit(&resource.sections.net, &mut connection.net);
         for path in &mut connection.paths {
             for proxy in path.hosts.iter_mut().filter_map(|end| end.proxy.as_mut()) {
-                inherit(&resource.sections.proxy.options, &mut proxy.options.options);
-                if proxy.options.plugins.is_empty() {
-                    proxy
-                        .options
-                        .plugins
-                        .clone_from(&resource.sections.proxy.plugins);
-                }
+                inherit_proxy(proxy_of_all, proxy);
             }
         }
         // What this node's own section says counts before the peer's.
@@ -60,6 +62,13 @@ pub(super) fn expand(resource: &mut Resource, common: Option<&Sections>) {
                 }
             }
         }
+    }
+}
+
+fn inherit_proxy(from: &ProxyOptions, to: &mut HostProxy) {
+    inherit(&from.options, &mut to.options.options);
+    if to.options.plugins.is_empty() {
+        to.options.plugins.clone_from(&from.plugins);
     }
 }
 

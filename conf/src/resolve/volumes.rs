@@ -2,10 +2,15 @@
 //! Every host gets its volumes, complete.
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::dialect::Dialect;
 use crate::model::{Host, HostKind, MetaDisk, Resource, Volume};
 
 /// Completes the volumes of all hosts and reports what is missing.
-pub(super) fn complete(resources: &mut [Resource], diagnostics: &mut Diagnostics) {
+pub(super) fn complete(
+    resources: &mut [Resource],
+    dialect: Dialect,
+    diagnostics: &mut Diagnostics,
+) {
     for resource in resources.iter_mut() {
         let templates = resource.volumes.clone();
         for host in &mut resource.hosts {
@@ -20,7 +25,8 @@ pub(super) fn complete(resources: &mut [Resource], diagnostics: &mut Diagnostics
         }
         for host in &mut resource.hosts {
             for volume in &mut host.volumes {
-                if volume.meta_disk.is_none() && volume.disk.is_some() {
+                // 8.4 wants to be told.
+                if !dialect.is_84() && volume.meta_disk.is_none() && volume.disk.is_some() {
                     volume.meta_disk = Some(MetaDisk::internal());
                 }
             }
@@ -28,7 +34,7 @@ pub(super) fn complete(resources: &mut [Resource], diagnostics: &mut Diagnostics
         same_volumes(resource, diagnostics);
         for host in &resource.hosts {
             for volume in &host.volumes {
-                missing(resource, host, volume, diagnostics);
+                missing(resource, host, volume, dialect, diagnostics);
             }
         }
     }
@@ -131,7 +137,13 @@ fn same_volumes(resource: &Resource, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn missing(resource: &Resource, host: &Host, volume: &Volume, diagnostics: &mut Diagnostics) {
+fn missing(
+    resource: &Resource,
+    host: &Host,
+    volume: &Volume,
+    dialect: Dialect,
+    diagnostics: &mut Diagnostics,
+) {
     let mut report = |word: &str, example: &str| {
         let at = if volume.derived {
             host.span
@@ -158,7 +170,10 @@ fn missing(resource: &Resource, host: &Host, volume: &Volume, diagnostics: &mut 
     if volume.device.is_none() && volume.minor.is_none() {
         report("device", "device minor 0;");
     }
-    if volume.disk.is_none() && volume.meta_disk.is_some() {
+    if volume.disk.is_none() && (volume.meta_disk.is_some() || dialect.is_84()) {
         report("disk", "disk /dev/...;");
+    }
+    if volume.meta_disk.is_none() && dialect.is_84() {
+        report("meta-disk", "meta-disk internal;");
     }
 }

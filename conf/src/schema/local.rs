@@ -70,6 +70,34 @@ const PROXY: &[OptionSpec] = &[
     proxy("ping-timeout"),
 ];
 
+/// Options of the kernel that only drivers of generation 8.4 have.
+const ONLY_IN_84: &[OptionSpec] = &[
+    row(
+        "max-bio-bvecs",
+        Scope::Disk,
+        Kind::Number { max: 128 },
+        "Most pages in a request to the disk; 0 for what the disk takes",
+    ),
+    row(
+        "unplug-watermark",
+        Scope::Net,
+        Kind::Number { max: 131_072 },
+        "Requests in flight that make the disk be unplugged",
+    ),
+];
+
+/// The options of [`ONLY_IN_84`].
+pub(super) fn only_in_84() -> impl Iterator<Item = OptionSpec> {
+    ONLY_IN_84.iter().copied()
+}
+
+/// Whether an option is one of [`ONLY_IN_84`].
+pub(super) fn is_only_in_84(spec: &OptionSpec) -> bool {
+    ONLY_IN_84
+        .iter()
+        .any(|only| only.name == spec.name && only.scope == spec.scope)
+}
+
 /// The options of one of the three groups.
 pub(super) fn options(scope: Scope) -> impl Iterator<Item = OptionSpec> {
     let table = match scope {

@@ -24,6 +24,8 @@ pub(super) enum Unit {
     CreateMd(Call, Volume),
     /// A handler's command line.
     Handler(String),
+    /// primary, tried again for a while: the peer may be about to demote.
+    Promote(Vec<Call>),
 }
 
 impl Unit {
@@ -41,6 +43,7 @@ impl Unit {
             Unit::Outdate(first, second) => outdate(runner, &first, &second),
             Unit::Resize(first, second, last) => resize(runner, &first, &second, last.as_ref()),
             Unit::CreateMd(call, volume) => create_md(runner, &call, selection.resource, &volume),
+            Unit::Promote(calls) => promote(runner, &calls),
             Unit::Handler(command) => handler(request, runner, steps, selection, &command),
         }
     }
@@ -49,6 +52,25 @@ impl Unit {
 /// Statuses that are an answer of the kernel: done, refused, is Primary.
 fn kernel_answered(status: i32) -> bool {
     matches!(status, 0 | 11 | 17)
+}
+
+/// How often `sh-b-pri` tries to promote a volume, a second apart.
+const PROMOTE_TRIES: u32 = 5;
+
+fn promote(runner: &Runner, calls: &[Call]) -> i32 {
+    let mut worst = 0;
+    for call in calls {
+        let mut status = runner.run(call);
+        for _ in 1..PROMOTE_TRIES {
+            if status == 0 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            status = runner.run(call);
+        }
+        worst = worst.max(status);
+    }
+    worst
 }
 
 fn fallback(runner: &Runner, first: &Call, second: &Call) -> i32 {
@@ -134,30 +156,36 @@ fn handler(
     child
         .args(["-c", command])
         .env("DRBD_RESOURCE", &selection.resource.name)
-        .env("DRBD_CONF", config)
-        .env(
-            "DRBD_MINOR",
-            join(volumes.iter().map(|v| minor(v)).collect()),
-        )
-        .env(
-            "DRBD_VOLUME",
-            join(volumes.iter().map(|v| v.number.to_string()).collect()),
-        )
-        .env(
-            "DRBD_LL_DISK",
-            join(
-                volumes
-                    .iter()
-                    .map(|v| v.disk.clone().unwrap_or_else(|| "none".into()))
-                    .collect(),
-            ),
-        )
-        .env("DRBD_MY_NODE_ID", id(selection.host));
-    for host in &selection.resource.hosts {
-        child.env(
-            format!("DRBD_NODE_ID_{}", id(host)),
-            host.names.first().cloned().unwrap_or_default(),
-        );
+        .env("DRBD_CONF", config);
+    let volume = |name: &'static str, value: &dyn Fn(&Volume) -> String| {
+        (name, join(volumes.iter().map(|v| value(v)).collect()))
+    };
+    let described = [
+        volume("DRBD_MINOR", &minor),
+        volume("DRBD_VOLUME", &|v| v.number.to_string()),
+        volume("DRBD_LL_DISK", &|v| {
+            v.disk.clone().unwrap_or_else(|| "none".into())
+        }),
+    ];
+    let is_84 = crate::driver::dialect().is_84();
+    for (name, value) in described {
+        // 8.4 tells of a whole resource only its minors.
+        if is_84 && name != "DRBD_MINOR" && selection.volume.is_none() && volumes.len() > 1 {
+            child.env_remove(name);
+        } else {
+            child.env(name, value);
+        }
+    }
+    if is_84 {
+        super::old::peer_of_handler(&mut child, selection);
+    } else {
+        child.env("DRBD_MY_NODE_ID", id(selection.host));
+        for host in &selection.resource.hosts {
+            child.env(
+                format!("DRBD_NODE_ID_{}", id(host)),
+                host.names.first().cloned().unwrap_or_default(),
+            );
+        }
     }
     match child.status() {
         Ok(status) => status.code().unwrap_or(CANNOT_EXECUTE),

@@ -20,7 +20,7 @@ pub(super) fn differ(scopes: &[Scope], wanted: &[String], running: &[Pair]) -> b
             .iter()
             .find(|(n, _)| n == name)
             .map(|(_, v)| v.as_str());
-        let Some(spec) = schema::find(scopes, name) else {
+        let Some(spec) = schema::find_in(driver::dialect(), scopes, name) else {
             return false;
         };
         match (ours, theirs) {

@@ -25,7 +25,7 @@ pub(super) fn changes(
         let wanted = selection.host.volume(old.number);
         // A volume that got another minor is another device.
         if wanted.is_none_or(|volume| volume.minor != Some(old.minor)) {
-            remove(resource, old, queue);
+            remove(Stage::DiskDown, resource, old, queue);
         }
     }
     for volume in &selection.host.volumes {
@@ -36,7 +36,7 @@ pub(super) fn changes(
         match old {
             Some(old) => change(steps, resource, volume, old, queue),
             None => {
-                queue.new_minor(steps, resource, volume);
+                queue.new_minor(Stage::DiskUp, steps, resource, volume);
                 if !volume.is_diskless() {
                     queue.add_all(Stage::Disk, steps.attach(resource, volume));
                 }
@@ -45,14 +45,14 @@ pub(super) fn changes(
     }
 }
 
-fn remove(resource: &Resource, old: &RunningVolume, queue: &mut Queue) {
+pub(super) fn remove(stage: Stage, resource: &Resource, old: &RunningVolume, queue: &mut Queue) {
     let minor = old.minor.to_string();
     if old.disk.is_some() {
         let call = Call::setup(&resource.name, Limit::Medium, ["detach", &minor]);
-        queue.add(Stage::DiskDown, call);
+        queue.add(stage, call);
     }
     let call = Call::setup(&resource.name, Limit::Short, ["del-minor", &minor]);
-    queue.add(Stage::DiskDown, call);
+    queue.add(stage, call);
 }
 
 fn change(
@@ -106,7 +106,7 @@ fn change(
 
 /// Internal against external, or another external device. The place on it is
 /// not printed by every drbdsetup and not compared.
-fn meta_differs(volume: &Volume, old: &RunningVolume) -> bool {
+pub(super) fn meta_differs(volume: &Volume, old: &RunningVolume) -> bool {
     let wanted = match &volume.meta_disk {
         Some(meta) if !meta.is_internal() => meta.device.as_str(),
         _ => "internal",
@@ -116,7 +116,7 @@ fn meta_differs(volume: &Volume, old: &RunningVolume) -> bool {
         .is_some_and(|running| running != wanted)
 }
 
-fn size_differs(wanted: Option<&str>, old: &RunningVolume) -> bool {
+pub(super) fn size_differs(wanted: Option<&str>, old: &RunningVolume) -> bool {
     let running = old.options.iter().find(|(name, _)| name == "size");
     let Some(spec) = find(&[Scope::Disk], "size") else {
         return false;

@@ -9,10 +9,19 @@ pub(super) fn sections(out: &mut Out, sections: &Sections) {
     options(out, "options", &sections.options);
     options(out, "net", &sections.net);
     disk_options(out, &sections.disk);
-    if !sections.startup.is_empty() || sections.stacked_timeouts {
+    // Nothing but the 8.4 tools looks at it.
+    let primary = match out.dialect.is_84() {
+        true => sections.become_primary_on.as_slice(),
+        false => &[],
+    };
+    if !sections.startup.is_empty() || sections.stacked_timeouts || !primary.is_empty() {
         out.open("startup");
         for opt in &sections.startup {
             option(out, opt);
+        }
+        if !primary.is_empty() {
+            let names: Vec<String> = primary.iter().map(|name| quoted(name)).collect();
+            out.field("become-primary-on", &names.join(" "));
         }
         if sections.stacked_timeouts {
             out.line("stacked-timeouts;");
