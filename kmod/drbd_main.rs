@@ -47,6 +47,7 @@ mod netlink;
 mod notify;
 mod options;
 mod os;
+mod parting;
 mod proc;
 mod queues;
 mod receiver;

@@ -6,7 +6,7 @@
 use crate::{
     mem::KMem,
     os::{
-        lock::{new_spinlock_irq, Arc, SpinLockIrq},
+        lock::{new_spinlock_irq, Arc, Atomic, Relaxed, SpinLockIrq},
         mem::Buf,
         wait::{Event, WaitQueue},
     },
@@ -49,6 +49,8 @@ pub(crate) struct Queues {
     /// The receive epoch may be drained.
     #[pin]
     pub(crate) drained: WaitQueue,
+    /// The data sender has taken something and not come back for more.
+    sending: Atomic<bool>,
 }
 
 impl Queues {
@@ -67,6 +69,7 @@ impl Queues {
                 send_event <- Event::new(),
                 reply_event <- Event::new(),
                 drained <- WaitQueue::new(),
+                sending: Atomic::new(false),
             }),
             GFP_KERNEL,
         )
@@ -118,8 +121,15 @@ impl Queues {
     /// What to send next, and whether more waits behind it. Context: any.
     pub(crate) fn pop(&self) -> Option<(Outgoing, bool)> {
         let mut send = self.send.lock();
-        let outgoing = send.pop()?;
-        Some((outgoing, send.has_next()))
+        let outgoing = send.pop();
+        self.sending.store(outgoing.is_some(), Relaxed);
+        Some((outgoing?, send.has_next()))
+    }
+
+    /// Whether everything for the data socket was handed to it. Context: any.
+    pub(crate) fn all_sent(&self) -> bool {
+        let send = self.send.lock();
+        send.is_empty() && !self.sending.load(Relaxed)
     }
 
     /// An item that will not be sent any more. Context: any.

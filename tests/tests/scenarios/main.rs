@@ -23,6 +23,7 @@ mod protocols;
 mod read_balancing;
 mod reconnect_resyncs_only_changed_blocks;
 mod refusals;
+mod split_brain_policies;
 mod split_brain_refused;
 mod stock_peer;
 mod upgrade_and_back;
