@@ -478,7 +478,6 @@ impl Connection {
         let options = self.peer_options(device.number);
         let (discard, dry_run) = self.one_shot();
         let two_primaries = self.net().two_primaries;
-        device.sequence.store(0, Relaxed);
         device.with(|inner, _, _| {
             inner.queues = Some(self.queues.clone());
             inner.volume.add_entropy(random::u64());

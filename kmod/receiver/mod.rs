@@ -68,6 +68,7 @@ pub(crate) fn run(
         ctl,
         digester: Digester::default(),
         max_buffers: 0,
+        two_primaries: false,
         conf_version: None,
     };
     loop {
@@ -92,8 +93,9 @@ struct Receiver<'a> {
     integrity: Integrity,
     ctl: &'a Ctl,
     digester: Digester,
-    /// Option max-buffers, and the version of the options that it is from.
+    /// Options max-buffers and allow-two-primaries, and the version that they are from.
     max_buffers: u32,
+    two_primaries: bool,
     conf_version: Option<u32>,
 }
 
@@ -406,14 +408,21 @@ impl Receiver<'_> {
         Ok(payload)
     }
 
+    /// Looks at the options if they changed.
+    fn read_options(&mut self) {
+        let version = self.connection.conf_version();
+        if self.conf_version != Some(version) {
+            let net = self.connection.net();
+            self.conf_version = Some(version);
+            self.max_buffers = net.max_buffers;
+            self.two_primaries = net.two_primaries;
+        }
+    }
+
     /// The peer's writes and reads hold max-buffers pages: the disk is given some time to catch up.
     /// Not more, since two congested nodes would wait for each other (replication-semantics 6.4).
     fn spare_memory(&mut self, device: &Device) {
-        let version = self.connection.conf_version();
-        if self.conf_version != Some(version) {
-            self.conf_version = Some(version);
-            self.max_buffers = self.connection.net().max_buffers;
-        }
+        self.read_options();
         let limit = self.max_buffers;
         if device.pool.in_use_pages() < limit {
             return;

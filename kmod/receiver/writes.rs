@@ -35,6 +35,7 @@ impl Receiver<'_> {
             Packet::Data(_) => self.checked_payload(device, len)?,
             _ => None,
         };
+        self.in_sequence(device, write.seq_num)?;
         for _ in 0..2 {
             let fate = device.with(|inner, link, now| {
                 // The payload has to be in the table before the engine may launch the write.
@@ -57,5 +58,31 @@ impl Receiver<'_> {
             }
         }
         Err(protocol_error("more writes in flight than can be held"))
+    }
+
+    /// Two Primaries: waits until the acknowledgements that the peer sent before this write were
+    /// handled. They are on the other socket, which may be late, but not for ever.
+    fn in_sequence(&mut self, device: &Device, seq_num: u32) -> Result<(), End> {
+        self.read_options();
+        if !self.two_primaries {
+            return Ok(());
+        }
+        let reached = || device.peek(|volume| volume.sequence_reached(seq_num));
+        if reached() {
+            return Ok(());
+        }
+        let patience_ms = self.connection.net().timeout.saturating_mul(100);
+        let _ = device
+            .changed
+            .wait_until(Some(self.ctl), Some(patience_ms), || {
+                reached() || self.connection.ending().is_some()
+            });
+        match self.connection.ending() {
+            Some(end) => Err(end),
+            None if reached() => Ok(()),
+            None => Err(protocol_error(
+                "an acknowledgement that the peer counts is missing",
+            )),
+        }
     }
 }

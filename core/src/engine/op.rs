@@ -132,6 +132,10 @@ pub mod flag {
     pub const GONE: u64 = 1 << 31;
     /// One of the disks did not take it: its end waits for the metadata that says so.
     pub const REFUSED: u64 = 1 << 32;
+    /// Two Primaries: the peer's write goes first, and this one again after it.
+    pub const POSTPONED: u64 = 1 << 33;
+    /// Two Primaries: the peer's write is not carried out, and was answered so.
+    pub const REJECTED: u64 = 1 << 34;
 }
 
 /// One operation.

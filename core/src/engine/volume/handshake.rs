@@ -340,10 +340,13 @@ impl<M: Mem> Volume<M> {
                         role: Role::Secondary,
                         ..self.state
                     };
+                    // It belongs to the handshake, which keeps other changes out.
+                    let sent = core::mem::take(&mut self.context.state_sent);
                     demotion = match self.change(wanted, Kind::Soft, link, now_ms) {
                         Ok(_) => Demotion::Succeeded,
                         Err(_) => Demotion::Failed,
                     };
+                    self.context.state_sent = sent;
                 }
                 StateReaction::AbortAttach(met) => {
                     self.note_handshake(&met);
