@@ -21,6 +21,7 @@ use crate::{
         timer::now_ms,
         wait::WaitQueue,
     },
+    parting,
     queues::Queues,
     receiver,
     resource::Resource,
@@ -209,6 +210,12 @@ impl Connection {
         self.devices().iter().fold(Role::Unknown, |role, device| {
             drbd_core::state::summary::higher_role(role, device.state().peer)
         })
+    }
+
+    /// Whether a volume's handshake is not over. Context: task.
+    pub(crate) fn in_handshake(&self) -> bool {
+        let agreeing = |device: &Arc<Device>| device.state().conn == Conn::WfReportParams;
+        self.devices().iter().any(agreeing)
     }
 
     /// Whether the connection should be kept up. Context: any.
@@ -407,7 +414,6 @@ impl Connection {
         );
         self.open_volumes(dialect, &net, pair.resolve_conflicts);
         self.enter(Conn::WfReportParams);
-        self.clear_one_shot();
         let spawn =
             |name: &CStr, run: fn(&Connection, &Socket, Dialect, &Ctl), socket: &Arc<Socket>| {
                 let (connection, socket) = (self.clone(), socket.clone());
@@ -421,6 +427,9 @@ impl Connection {
         );
         let received = receiver::run(self, &data, dialect, ctl);
         if let Err(end) = received {
+            if end.conn == Conn::Disconnecting && self.ending().is_none() {
+                parting::let_peer_see(self, &data, ctl);
+            }
             self.end(end);
         }
         let end = self.ending().unwrap_or(End {
@@ -469,7 +478,6 @@ impl Connection {
         let options = self.peer_options(device.number);
         let (discard, dry_run) = self.one_shot();
         let two_primaries = self.net().two_primaries;
-        device.sequence.store(0, Relaxed);
         device.with(|inner, _, _| {
             inner.queues = Some(self.queues.clone());
             inner.volume.add_entropy(random::u64());

@@ -133,8 +133,6 @@ pub(crate) struct Device {
     /// Whoever waits for a condition of the volume.
     #[pin]
     pub(crate) changed: WaitQueue,
-    /// Sequence number of the last data packet or acknowledgement.
-    pub(crate) sequence: Atomic<u32>,
     /// Payload buffers of the peer's operations.
     pub(crate) pool: PagePool,
     /// Options of the attached disk.
@@ -186,7 +184,6 @@ impl Device {
                 worker_event <- Event::new(),
                 metadata_event <- Event::new(),
                 changed <- WaitQueue::new(),
-                sequence: Atomic::new(0),
                 pool,
                 disk_options <- new_mutex!(None, "drbd_disk_opts"),
                 device_options <- new_mutex!(options, "drbd_dev_opts"),
@@ -426,11 +423,6 @@ impl Device {
     pub(crate) fn has_app_io(&self) -> bool {
         let inner = self.inner.lock();
         !inner.pending.is_empty() || inner.volume.upper_pending() > 0
-    }
-
-    /// Next sequence number of the volume (wire-protocol section 6.1). Context: any.
-    pub(crate) fn next_sequence(&self) -> u32 {
-        self.sequence.fetch_add(1, Relaxed).wrapping_add(1)
     }
 
     /// Makes room for more operations of the peer. Context: task.

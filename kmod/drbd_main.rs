@@ -48,6 +48,7 @@ mod netlink;
 mod notify;
 mod options;
 mod os;
+mod parting;
 mod proc;
 mod queues;
 mod receiver;

@@ -15,6 +15,7 @@ use drbd_core::{
     config::{DiskOptions, NetOptions, PeerDeviceOptions, ResourceOptions},
     engine::agreement,
     genl::RetCode,
+    state::Role,
     wire::{handshake::Protocol, Packet},
 };
 use kernel::prelude::*;
@@ -35,6 +36,19 @@ pub(crate) fn set_net_options(
 ) -> Outcome {
     let _admin = resource.admin.lock();
     compare::check_change(resource, &connection.net(), &net)?;
+    let both_primary = || {
+        let mut devices = connection.devices().into_iter();
+        devices.any(|device| {
+            let state = device.state();
+            state.role == Role::Primary && state.peer == Role::Primary
+        })
+    };
+    if connection.net().two_primaries && !net.two_primaries && both_primary() {
+        return Err(refuse(
+            RetCode::ERR_NEED_ALLOW_TWO_PRI,
+            "both nodes are Primary: make one of them Secondary first",
+        ));
+    }
     let algorithms = Algorithms::of(&net)?;
     let (old, old_algorithms) = {
         let mut conf = connection.conf.lock();
@@ -52,6 +66,7 @@ pub(crate) fn set_net_options(
         let options = connection.peer_options(device.number);
         device.with(|inner, link, _| {
             inner.volume.set_peer_options(options);
+            inner.volume.context_mut().two_primaries = net.two_primaries;
             if established {
                 inner.volume.set_protocol(protocol_of(&net));
                 if alg_changed {
@@ -80,6 +95,7 @@ pub(crate) fn adopt(connection: &Connection, peer: &Protocol) {
         let options = connection.peer_options(device.number);
         device.with(|inner, _, _| {
             inner.volume.set_peer_options(options);
+            inner.volume.context_mut().two_primaries = peer.two_primaries;
             inner.volume.set_protocol(peer.protocol);
         });
     }

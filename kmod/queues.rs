@@ -6,7 +6,7 @@
 use crate::{
     mem::KMem,
     os::{
-        lock::{new_spinlock_irq, Arc, SpinLockIrq},
+        lock::{new_spinlock_irq, Arc, Atomic, Relaxed, SpinLockIrq},
         mem::Buf,
         wait::{Event, WaitQueue},
     },
@@ -15,8 +15,8 @@ use drbd_core::{
     engine::{
         link::{Durable, Link},
         op::OpId,
-        reply_queue::{BarrierStep, ReplyItem, ReplyQueue},
-        send_queue::{Outgoing, SendItem, SendQueue},
+        reply_queue::{BarrierStep, HeldAck, ReplyItem, ReplyQueue},
+        send_queue::{ClosedEpoch, Outgoing, SendItem, SendQueue},
     },
     wire::packet::Packet,
 };
@@ -24,6 +24,8 @@ use kernel::prelude::*;
 
 /// Operations of all volumes that fit into the queues at first.
 const OPS: usize = 4096;
+/// Barriers of the peer that may follow one whose writes lost a conflict.
+const HELD_ACKS: usize = 1024;
 /// Control packets that may wait.
 const CONTROLS: usize = 256;
 
@@ -49,6 +51,8 @@ pub(crate) struct Queues {
     /// The receive epoch may be drained.
     #[pin]
     pub(crate) drained: WaitQueue,
+    /// The data sender has taken something and not come back for more.
+    sending: Atomic<bool>,
 }
 
 impl Queues {
@@ -57,9 +61,12 @@ impl Queues {
         let send = SendQueue::new(
             Buf::filled(OPS, SendItem::Control)?,
             Buf::filled(CONTROLS, (0, Packet::Ping))?,
-            Buf::filled(OPS, (0, 0))?,
+            Buf::filled(OPS, ClosedEpoch::default())?,
         );
-        let queue = ReplyQueue::new(Buf::filled(OPS, ReplyItem::Ping)?);
+        let queue = ReplyQueue::new(
+            Buf::filled(OPS, ReplyItem::Ping)?,
+            Buf::filled(HELD_ACKS, HeldAck::default())?,
+        );
         Arc::pin_init(
             pin_init!(Queues {
                 send <- new_spinlock_irq!(send, "drbd_send"),
@@ -67,6 +74,7 @@ impl Queues {
                 send_event <- Event::new(),
                 reply_event <- Event::new(),
                 drained <- WaitQueue::new(),
+                sending: Atomic::new(false),
             }),
             GFP_KERNEL,
         )
@@ -101,7 +109,7 @@ impl Queues {
     /// Makes room for the operations of a further volume. Context: task.
     pub(crate) fn grow(&self, operations: usize) -> Result {
         let items = Buf::filled(operations.saturating_add(CONTROLS), SendItem::Control)?;
-        let closed = Buf::filled(operations, (0, 0))?;
+        let closed = Buf::filled(operations, ClosedEpoch::default())?;
         let replies = Buf::filled(operations.saturating_add(CONTROLS), ReplyItem::Ping)?;
         // The old buffers are freed outside of the locks.
         let old_send = self.send.lock().grow(items, closed);
@@ -118,8 +126,15 @@ impl Queues {
     /// What to send next, and whether more waits behind it. Context: any.
     pub(crate) fn pop(&self) -> Option<(Outgoing, bool)> {
         let mut send = self.send.lock();
-        let outgoing = send.pop()?;
-        Some((outgoing, send.has_next()))
+        let outgoing = send.pop();
+        self.sending.store(outgoing.is_some(), Relaxed);
+        Some((outgoing?, send.has_next()))
+    }
+
+    /// Whether everything for the data socket was handed to it. Context: any.
+    pub(crate) fn all_sent(&self) -> bool {
+        let send = self.send.lock();
+        send.is_empty() && !self.sending.load(Relaxed)
     }
 
     /// An item that will not be sent any more. Context: any.
@@ -135,6 +150,12 @@ impl Queues {
     /// P_BARRIER_ACK; false when it does not fit. Context: any.
     pub(crate) fn barrier_acked(&self, number: u32, set_size: u32) -> bool {
         self.send.lock().barrier_acked(number, set_size).is_ok()
+    }
+
+    /// Gives up waiting for the acknowledgement of epochs that lost a conflict; see
+    /// [`SendQueue::forgive`]. Context: any.
+    pub(crate) fn forgive(&self) -> Option<u32> {
+        self.send.lock().forgive()
     }
 
     /// The next packet for the meta socket. Context: any.
@@ -256,6 +277,24 @@ impl Link for Via<'_> {
             if queues.replies.lock().queue.write_done() {
                 queues.drained.wake_all();
             }
+        }
+    }
+
+    fn write_rejected(&mut self, epoch: u32) {
+        if let Some(queues) = self.0 {
+            queues.send.lock().write_rejected(epoch);
+        }
+    }
+
+    fn peer_write_rejected(&mut self) -> u32 {
+        self.0
+            .map_or(0, |queues| queues.replies.lock().queue.write_rejected())
+    }
+
+    fn peer_write_forgotten(&mut self, epoch: u32) {
+        if let Some(queues) = self.0 {
+            queues.replies.lock().queue.write_forgotten(epoch);
+            queues.reply_event.signal();
         }
     }
 }

@@ -74,6 +74,7 @@ pub(crate) fn run(connection: &Connection, socket: &Socket, dialect: Dialect, ct
         let now = now_ms();
         if now.saturating_sub(looked_ms) >= u64::from(AGE_CHECK_MS) {
             looked_ms = now;
+            sender.forgive();
             if let Some(end) = sender.too_old(connected_ms, now) {
                 connection.end(end);
                 return;
@@ -153,6 +154,15 @@ impl Sender<'_> {
             conn: Conn::Timeout,
             why: "the peer left a request unanswered for timeout times ko-count",
         })
+    }
+
+    /// Epochs that lost a conflict with the peer's writes may never be acknowledged.
+    fn forgive(&self) {
+        if let Some(epoch) = self.connection.queues.forgive() {
+            for device in self.connection.devices().iter() {
+                device.with(|inner, link, _| inner.volume.barrier_forgiven(epoch, link));
+            }
+        }
     }
 
     fn device(&mut self, volume: u16) -> Result<Arc<Device>, End> {
@@ -275,11 +285,10 @@ impl Sender<'_> {
 
     fn operation(&mut self, volume: u16, op: OpId) -> Result<(), End> {
         let device = self.device(volume)?;
-        let write_sequence = device.next_sequence();
         let (packet, data, payload, digest_of, mode) = {
             let mut inner = device.inner.lock();
             let inner = &mut *inner;
-            let packet = inner.volume.packet_of(op, write_sequence);
+            let packet = inner.volume.packet_of(op);
             let slot = inner.slots.get_mut(op as usize);
             let carries = matches!(packet, Some((Packet::Data(_), len)) if len > 0)
                 && inner.volume.op(op).action == Action::Data;
@@ -503,12 +512,8 @@ impl Sender<'_> {
 
     /// Puts the packet of `item` into `room`; returns its bytes.
     fn encode_reply(&mut self, item: ReplyItem, room: &mut [u8]) -> Result<usize, End> {
-        let seq_num = match item.numbered() {
-            Some(volume) => self.device(volume)?.next_sequence(),
-            None => 0,
-        };
         let (volume, packet) = item
-            .packet(seq_num)
+            .packet()
             .ok_or(failed("no such acknowledgement"))?;
         packet
             .encode_frame(self.dialect, volume, 0, room)

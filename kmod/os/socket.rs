@@ -270,6 +270,15 @@ impl Socket {
         self.sock.shutdown();
     }
 
+    /// Ends the direction of sending: the other end sees it behind everything that was sent, and
+    /// receiving goes on. Context: task.
+    pub(crate) fn finish_sending(&self) {
+        // SAFETY: Live socket.
+        unsafe {
+            c::kernel_sock_shutdown(self.raw(), c::sock_shutdown_cmd_SHUT_WR);
+        }
+    }
+
     /// Resets the connection and drops what is queued: afterwards TCP refers to no spliced page.
     /// From any thread; context: task.
     pub(crate) fn abort(&self) {

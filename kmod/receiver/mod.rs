@@ -17,6 +17,7 @@ use crate::{
         recv::{RecvError, RecvWait},
         socket::Socket,
     },
+    parting,
 };
 use drbd_core::{
     engine::{
@@ -41,6 +42,7 @@ use kernel::prelude::*;
 
 mod blocks;
 mod digests;
+mod writes;
 
 fn protocol_error(why: &'static str) -> End {
     End {
@@ -67,13 +69,17 @@ pub(crate) fn run(
         ctl,
         digester: Digester::default(),
         max_buffers: 0,
+        two_primaries: false,
         conf_version: None,
     };
     loop {
-        if let Some(end) = connection.ending() {
-            return Err(end);
+        match connection.ending() {
+            // A peer that refuses this node hangs up: what it said before says why.
+            Some(end) if end.conn == Conn::Disconnecting || !connection.in_handshake() => {
+                return Err(end);
+            }
+            Some(_) | None => receiver.packet()?,
         }
-        receiver.packet()?;
     }
 }
 
@@ -88,8 +94,9 @@ struct Receiver<'a> {
     integrity: Integrity,
     ctl: &'a Ctl,
     digester: Digester,
-    /// Option max-buffers, and the version of the options that it is from.
+    /// Options max-buffers and allow-two-primaries, and the version that they are from.
     max_buffers: u32,
+    two_primaries: bool,
     conf_version: Option<u32>,
 }
 
@@ -357,6 +364,9 @@ impl Receiver<'_> {
                 if let Packet::SyncParam(param) = &packet {
                     self.follow_digests(param, result.is_ok())?;
                 }
+                if matches!(packet, Packet::State(_)) {
+                    parting::tell_meeting(self.connection, device);
+                }
                 self.connection.changed.wake_all();
                 result
             }
@@ -390,14 +400,21 @@ impl Receiver<'_> {
         Ok(payload)
     }
 
+    /// Looks at the options if they changed.
+    fn read_options(&mut self) {
+        let version = self.connection.conf_version();
+        if self.conf_version != Some(version) {
+            let net = self.connection.net();
+            self.conf_version = Some(version);
+            self.max_buffers = net.max_buffers;
+            self.two_primaries = net.two_primaries;
+        }
+    }
+
     /// The peer's writes and reads hold max-buffers pages: the disk is given some time to catch up.
     /// Not more, since two congested nodes would wait for each other (replication-semantics 6.4).
     fn spare_memory(&mut self, device: &Device) {
-        let version = self.connection.conf_version();
-        if self.conf_version != Some(version) {
-            self.conf_version = Some(version);
-            self.max_buffers = self.connection.net().max_buffers;
-        }
+        self.read_options();
         let limit = self.max_buffers;
         if device.pool.in_use_pages() < limit {
             return;
@@ -420,53 +437,6 @@ impl Receiver<'_> {
             .recv_payload(&mut payload, &mut got, RecvWait::Forever)
             .map_err(|error| self.lost(error))?;
         Ok(payload)
-    }
-
-    fn write(&mut self, device: &Device, frame: &Frame, packet: &Packet) -> Result<(), End> {
-        let flags = match packet {
-            Packet::Data(data) => data.flags,
-            _ => DpFlags::NONE,
-        };
-        let len = match packet {
-            Packet::Data(_) => frame
-                .data_len(self.integrity.len(), flags)
-                .map_err(|_| protocol_error("a write of impossible size"))?,
-            _ => 0,
-        };
-        // Later versions say with each write what they want.
-        let protocol = if self.dialect.has_ack_flags() {
-            ReplicationProtocol::C
-        } else {
-            protocol_of(&self.connection.net())
-        };
-        let write = write_of(packet, len, self.dialect, protocol)
-            .ok_or(protocol_error("a write that is none"))?;
-        let mut payload = match packet {
-            Packet::Data(_) => self.checked_payload(device, len)?,
-            _ => None,
-        };
-        for _ in 0..2 {
-            let fate = device.with(|inner, link, now| {
-                // The payload has to be in the table before the engine may launch the write.
-                let next = inner.volume.next_op();
-                inner.keep_payload(next, payload.take());
-                let fate = inner.volume.peer_write(write, link, now);
-                if !matches!(fate, PeerWriteFate::Accepted(_)) {
-                    payload = inner.take_payload(next);
-                }
-                fate
-            });
-            match fate {
-                PeerWriteFate::Accepted(_) | PeerWriteFate::Dropped => return Ok(()),
-                PeerWriteFate::OutOfRange => {
-                    return Err(protocol_error("a write beyond the end of the device"))
-                }
-                PeerWriteFate::NoSlot => device
-                    .grow_ops()
-                    .map_err(|_| protocol_error("more writes in flight than can be held"))?,
-            }
-        }
-        Err(protocol_error("more writes in flight than can be held"))
     }
 
     fn bitmap(&mut self, device: &Device, frame: &Frame) -> Result<(), End> {

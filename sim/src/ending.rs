@@ -24,6 +24,7 @@ impl Node {
                 self.queues.send.close();
                 self.queues.replies.close();
                 self.barrier = None;
+                self.early = None;
                 // A send that failed half way is told as well.
                 if let Some(Sending::Op(v, op)) = self.sending.take() {
                     let vol = &mut self.vols[v];

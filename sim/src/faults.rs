@@ -36,7 +36,7 @@ impl Play {
                     self.boot(n);
                 }
             }
-            5 if self.rng.one_in(3) => self.disk_fault(),
+            5 if self.rng.one_in(3) && !self.dual => self.disk_fault(),
             _ => {
                 let n = self.rng.below(2) as usize;
                 let held = self.rng.one_in(2);

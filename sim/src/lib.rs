@@ -8,6 +8,7 @@
 mod admin;
 mod application;
 mod disk;
+mod dual;
 mod durability;
 mod ending;
 mod equality;

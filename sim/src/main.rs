@@ -41,6 +41,9 @@ struct Arguments {
     /// Plays that cutting a failing story down may take; 0 leaves it as it is.
     #[arg(long, value_name = "N", default_value_t = 300)]
     shrink: u32,
+    /// Only stories with two Primaries, which are some of all else.
+    #[arg(long)]
+    two_primaries: bool,
 }
 
 fn main() -> Result<ExitCode> {
@@ -49,6 +52,7 @@ fn main() -> Result<ExitCode> {
         events: arguments.events,
         keep: arguments.keep.clone(),
         trace: false,
+        two_primaries: arguments.two_primaries,
     };
     Ok(match arguments.seed {
         Some(seed) => replay(seed, &options),
@@ -62,7 +66,7 @@ fn replay(seed: u64, options: &Options) -> ExitCode {
         ..options.clone()
     };
     match play(seed, &options) {
-        Ok(Played { steps, refused }) => {
+        Ok(Played { steps, refused, .. }) => {
             let end = if refused {
                 "the nodes refuse each other"
             } else {
@@ -84,6 +88,7 @@ fn many(arguments: &Arguments, options: &Options) -> ExitCode {
     let started = Instant::now();
     let limit = arguments.time.map(Duration::from_secs);
     let (mut stories, mut steps, mut failures, mut refusals) = (0u64, 0u64, 0u64, 0u64);
+    let mut conflicts = 0u64;
     for seed in first..first.saturating_add(arguments.seeds) {
         if limit.is_some_and(|limit| started.elapsed() >= limit) {
             break;
@@ -93,6 +98,7 @@ fn many(arguments: &Arguments, options: &Options) -> ExitCode {
             Ok(played) => {
                 steps += played.steps;
                 refusals += u64::from(played.refused);
+                conflicts += played.conflicts;
             }
             Err(failure) => {
                 failures += 1;
@@ -105,7 +111,7 @@ fn many(arguments: &Arguments, options: &Options) -> ExitCode {
     }
     let seconds = started.elapsed().as_secs_f64();
     let rate = stories as f64 * 60.0 / seconds.max(0.001);
-    println!("{stories} seeds from {first}, {steps} steps in {seconds:.1} s ({rate:.0} seeds a minute), {refusals} ended with a refusal, {failures} failed");
+    println!("{stories} seeds from {first}, {steps} steps in {seconds:.1} s ({rate:.0} seeds a minute), {refusals} ended with a refusal, {conflicts} conflicts, {failures} failed");
     if failures == 0 {
         ExitCode::SUCCESS
     } else {

@@ -27,6 +27,9 @@ pub(crate) struct Cell {
     /// What else it is if the node dies now: with protocol B a write is acknowledged before it is
     /// on the peer's disk.
     unless_it_dies: Vec<u64>,
+    /// With two Primaries: writes that completed, by whom and when. Of two that were under way at
+    /// once either may be the last.
+    recent: Vec<(u64, usize, u64)>,
 }
 
 impl Default for Cell {
@@ -35,6 +38,7 @@ impl Default for Cell {
             tags: vec![0],
             settled: 0,
             unless_it_dies: Vec::new(),
+            recent: Vec::new(),
         }
     }
 }
@@ -69,6 +73,8 @@ pub(crate) struct Model {
     /// Writes of the application that failed.
     pub(crate) failed: u64,
     pub(crate) completed: u64,
+    /// Both nodes may be Primary.
+    pub(crate) dual: bool,
 }
 
 impl Model {
@@ -81,6 +87,7 @@ impl Model {
             order: 0,
             failed: 0,
             completed: 0,
+            dual: false,
         }
     }
 
@@ -157,7 +164,13 @@ impl Model {
         let own = pending.own && unchanged && node.vols[v].volume.state().disk == Disk::UpToDate;
         let written = steady && pending.mirrored == Some(ReplicationProtocol::C);
         for (view, holder) in nodes.iter().enumerate() {
-            let certain = if view == n { own } else { written };
+            // A write that gave way to the peer's is on the own disk alone, and the peer's may not be
+            // flushed there.
+            let certain = if view == n {
+                own
+            } else {
+                written && !self.dual
+            };
             if req.action == Action::Flush {
                 if certain {
                     self.flushed(view, v, &pending, holder);
@@ -165,9 +178,12 @@ impl Model {
                 continue;
             }
             if view != n && !steady {
+                self.note_recent(view, v, n, &req, 0);
                 continue;
             }
-            self.settle(view, v, &req, view == n || written);
+            self.settle(view, v, &pending, view == n || written);
+            let oldest = self.pending.iter().map(|other| other.order).min();
+            self.note_recent(view, v, n, &req, oldest.unwrap_or(self.order));
             if certain {
                 self.unflushed[view][v].add(&pending, self.order);
             }
@@ -179,9 +195,16 @@ impl Model {
     }
 
     /// The write is certain; others under way on the same sectors remain possible.
-    fn settle(&mut self, view: usize, v: usize, req: &AppReq, written: bool) {
+    fn settle(&mut self, view: usize, v: usize, done: &Pending, written: bool) {
+        let req = &done.req;
         for at in req.sector..req.sector + req.len {
             let mut tags = vec![req.tag];
+            let recent = self.views[view][v].get(&at).map(|cell| &cell.recent);
+            for (tag, node, when) in recent.into_iter().flatten() {
+                if *node != done.node && *when > done.order && !tags.contains(tag) {
+                    tags.push(*tag);
+                }
+            }
             for other in &self.pending {
                 let covers = other.volume == v
                     && other.req.write
@@ -199,6 +222,18 @@ impl Model {
             } else {
                 cell.unless_it_dies.extend(old);
             }
+        }
+    }
+
+    /// Takes note of a write that completed, for those under way meanwhile.
+    fn note_recent(&mut self, view: usize, v: usize, n: usize, req: &AppReq, oldest: u64) {
+        if !self.dual {
+            return;
+        }
+        for at in req.sector..req.sector + req.len {
+            let recent = &mut self.views[view][v].entry(at).or_default().recent;
+            recent.retain(|(_, _, when)| *when > oldest);
+            recent.push((req.tag, n, self.order));
         }
     }
 
@@ -231,8 +266,10 @@ impl Model {
                 Some(cell) => cell.tags.contains(&tag),
                 None => tag == 0,
             };
+            // A Primary that lost its source in the middle of a resync has what it has.
+            let alone = self.dual && nodes[n].vols[v].volume.state().conn < Conn::Connected;
             assert!(
-                fits(n) && own || fits(1 - n) && !own || fits(n) && fits(1 - n),
+                fits(n) && (own || alone) || fits(1 - n) && !own || fits(n) && fits(1 - n),
                 "node {n} read {tag} at {at}, possible were {:?} here and {:?} there",
                 self.views[n][v].get(&at).map(|cell| &cell.tags),
                 self.views[1 - n][v].get(&at).map(|cell| &cell.tags)

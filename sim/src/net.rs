@@ -73,7 +73,7 @@ impl Node {
             } else {
                 ConnFlags::NONE
             },
-            two_primaries: false,
+            two_primaries: self.two_primaries,
             integrity_alg: AlgName::EMPTY,
         }
     }
@@ -89,6 +89,8 @@ impl Node {
         self.pings_answered = 0;
         self.sending = None;
         self.barrier = None;
+        self.early = None;
+        self.forgive_ms = now + 1000;
         self.conn_answer = None;
         if let Some(Admin::Disconnect(asked)) = &mut self.admin {
             // The question was lost with the last connection.
@@ -97,13 +99,12 @@ impl Node {
         let protocol = self.own_protocol();
         assert!(self.queues.control(0, Packet::Protocol(protocol)));
         for vol in &mut self.vols {
-            vol.sequence = 0;
             vol.volume.add_entropy(rng.next());
             vol.volume.set_peer_options(self.peer_options);
             vol.volume.set_one_shot(self.discard_my_data, false);
             vol.volume.connected(self.dialect, self.protocol, resolver);
             let context = vol.volume.context_mut();
-            context.two_primaries = false;
+            context.two_primaries = self.two_primaries;
             context.state_sent = true;
             vol.volume.send_handshake(&mut self.queues);
             vol.volume
@@ -195,8 +196,7 @@ impl Node {
     fn send_op(&mut self, volume: u16, op: u32, outgoing: Outgoing, pipe: &mut Pipe) {
         let v = usize::from(volume);
         let vol = &mut self.vols[v];
-        vol.sequence += 1;
-        let Some((packet, len)) = vol.volume.packet_of(op, vol.sequence) else {
+        let Some((packet, len)) = vol.volume.packet_of(op) else {
             panic!("{outgoing:?} stands for no packet");
         };
         let fits = match outgoing {
@@ -270,12 +270,7 @@ impl Node {
         let Some(item) = self.queues.replies.pop() else {
             return;
         };
-        let seq_num = item.numbered().map_or(0, |volume| {
-            let vol = &mut self.vols[usize::from(volume)];
-            vol.sequence += 1;
-            vol.sequence
-        });
-        let Some((volume, packet)) = item.packet(seq_num) else {
+        let Some((volume, packet)) = item.packet() else {
             panic!("{item:?} is no packet");
         };
         self.put(pipe, true, volume, &packet, Vec::new(), None);

@@ -6,14 +6,15 @@ use super::{
     disk::{FakeDisk, Payload},
     heap::{filled, Heap, Rng},
     metadata::{self, MdSetup},
+    net::Frame,
 };
 use drbd_core::{
     engine::{
         link::{Durable, Link},
         op::{Action, BioFlags, Op, OpId},
         ranges::{Bucket, BUCKETS},
-        reply_queue::{ReplyItem, ReplyQueue},
-        send_queue::{SendItem, SendQueue},
+        reply_queue::{HeldAck, ReplyItem, ReplyQueue},
+        send_queue::{ClosedEpoch, SendItem, SendQueue},
         volume::{DiskOptions, End, IoResult, PeerOptions, Todo, Volume},
     },
     meta::Block,
@@ -25,6 +26,9 @@ use std::collections::VecDeque;
 /// Operations of the application, and of the peer.
 const APP_OPS: usize = 24;
 const PEER_OPS: usize = 96;
+
+/// Barriers behind a conflict.
+const HELD_ACKS: usize = 6;
 
 /// More than this many operations of a volume mean that somebody is not held back.
 const OPS_MAX: usize = 2048;
@@ -107,7 +111,6 @@ pub(crate) struct Vol {
     pub(crate) effects: bool,
     pub(crate) todo: Todo,
     pub(crate) tick_ms: Option<u64>,
-    pub(crate) sequence: u32,
     pub(crate) wake: bool,
     pub(crate) last_state: State,
     /// Counts changes of the state.
@@ -145,7 +148,6 @@ impl Vol {
             effects: false,
             todo: Todo::NONE,
             tick_ms: None,
-            sequence: 0,
             wake: false,
             changes: 0,
             read_only: true,
@@ -221,6 +223,8 @@ pub(crate) struct Queues {
     pub(crate) pings: u32,
     /// The sender was woken.
     pub(crate) send_event: bool,
+    /// Writes that lost a conflict.
+    pub(crate) rejected: u64,
 }
 
 impl Queues {
@@ -230,11 +234,15 @@ impl Queues {
             send: SendQueue::new(
                 filled(SendItem::Control, ops + 64),
                 filled((0, Packet::Ping), 64),
-                filled((0, 0), APP_OPS * volumes),
+                filled(ClosedEpoch::default(), APP_OPS * volumes),
             ),
-            replies: ReplyQueue::new(filled(ReplyItem::Ping, 2 * ops + 64)),
+            replies: ReplyQueue::new(
+                filled(ReplyItem::Ping, 2 * ops + 64),
+                filled(HeldAck::default(), HELD_ACKS),
+            ),
             pings: 0,
             send_event: false,
+            rejected: 0,
         }
     }
 }
@@ -281,6 +289,16 @@ impl Link for Queues {
     fn peer_write_done(&mut self) {
         let _ = self.replies.write_done();
     }
+    fn write_rejected(&mut self, epoch: u32) {
+        self.rejected += 1;
+        self.send.write_rejected(epoch);
+    }
+    fn peer_write_rejected(&mut self) -> u32 {
+        self.replies.write_rejected()
+    }
+    fn peer_write_forgotten(&mut self, epoch: u32) {
+        self.replies.write_forgotten(epoch);
+    }
 }
 
 /// Where the connection's thread is.
@@ -321,6 +339,12 @@ pub(crate) struct Node {
     pub(crate) dialect: Dialect,
     pub(crate) protocol: ReplicationProtocol,
     pub(crate) peer_options: PeerOptions,
+    /// allow-two-primaries.
+    pub(crate) two_primaries: bool,
+    /// A write that came before an acknowledgement that is counted before it: volume and number.
+    pub(crate) early: Option<(usize, u32, Frame)>,
+    /// When the sender looks next for epochs that are not acknowledged.
+    pub(crate) forgive_ms: u64,
     pub(crate) sending: Option<Sending>,
     /// The barrier that the receiver waits at.
     pub(crate) barrier: Option<u32>,
@@ -357,6 +381,9 @@ impl Node {
             dialect: Dialect::INITIAL,
             protocol: ReplicationProtocol::C,
             peer_options: PeerOptions::default(),
+            two_primaries: false,
+            early: None,
+            forgive_ms: 0,
             sending: None,
             barrier: None,
             pings_answered: 0,
@@ -384,7 +411,7 @@ impl Node {
         let controls = self.queues.send.room() + self.queues.send.len();
         drop(self.queues.send.grow(
             filled(SendItem::Control, controls.max(ops + 64)),
-            filled((0, 0), ops),
+            filled(ClosedEpoch::default(), ops),
         ));
         drop(
             self.queues
@@ -402,12 +429,14 @@ impl Node {
         let md = vols[0].md;
         let protocol = self.protocol;
         let peer_options = self.peer_options;
+        let two_primaries = self.two_primaries;
         let trace = self.trace;
         *self = Node::new(self.index, &[], md, rng);
         self.queues = Queues::new(vols.len());
         self.vols = vols;
         self.protocol = protocol;
         self.peer_options = peer_options;
+        self.two_primaries = two_primaries;
         self.trace = trace;
         self.up = false;
     }

@@ -39,7 +39,25 @@ impl Node {
 
     /// Whether the receiver may take the next packet.
     pub(crate) fn receiver_blocked(&self) -> bool {
-        self.barrier.is_some() || self.vols.iter().any(|vol| vol.volume.bulk_running())
+        let early = self
+            .early
+            .as_ref()
+            .is_some_and(|(v, seq_num, _)| !self.vols[*v].volume.sequence_reached(*seq_num));
+        early || self.barrier.is_some() || self.vols.iter().any(|vol| vol.volume.bulk_running())
+    }
+
+    /// The sender gives up waiting for acknowledgements that may never come.
+    pub(crate) fn forgive(&mut self, now: u64) {
+        self.forgive_ms = now + 1000;
+        if let Some(epoch) = self.queues.send.forgive() {
+            if self.trace {
+                eprintln!("      {} forgives epoch {epoch}", self.index);
+            }
+            for vol in &mut self.vols {
+                vol.volume.barrier_forgiven(epoch, &mut self.queues);
+                vol.after();
+            }
+        }
     }
 
     /// The receiver waits at a barrier, and may go on.
@@ -89,6 +107,17 @@ impl Node {
             return self.connection_packet(packet, now);
         };
         let v = usize::from(volume);
+        let numbered = match &packet {
+            Packet::Data(data) => Some(data.seq_num),
+            Packet::Trim(trim) | Packet::Zeroes(trim) => Some(trim.data.seq_num),
+            _ => None,
+        };
+        if let Some(seq_num) = numbered {
+            if !self.vols[v].volume.sequence_reached(seq_num) {
+                self.early = Some((v, seq_num, frame));
+                return Ok(());
+            }
+        }
         let result = match packet {
             Packet::Data(_) | Packet::Trim(_) | Packet::Zeroes(_) => {
                 self.peer_write(v, &wire, &packet, frame.payload, now)

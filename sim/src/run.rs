@@ -19,6 +19,8 @@ pub struct Options {
     pub keep: Keep,
     /// Tell every step.
     pub trace: bool,
+    /// Only stories with two Primaries; else they are some of all.
+    pub two_primaries: bool,
 }
 
 impl Default for Options {
@@ -27,6 +29,7 @@ impl Default for Options {
             events: 10_000,
             keep: Keep::ALL,
             trace: false,
+            two_primaries: false,
         }
     }
 }
@@ -84,6 +87,8 @@ pub struct Played {
     /// The nodes refuse each other in the end, and say why: nothing is lost, but an administrator
     /// has to decide.
     pub refused: bool,
+    /// Writes of two Primaries that met, and gave way.
+    pub conflicts: u64,
 }
 
 /// Plays the story of `seed`.
@@ -95,12 +100,13 @@ pub fn play(seed: u64, options: &Options) -> Result<Played, Failure> {
     listen();
     let event = AtomicU64::new(0);
     let story = || {
-        let mut play = Play::long(seed, options.trace);
+        let mut play = Play::long(seed, options.two_primaries, options.trace);
         play.tell(seed, options.events, &options.keep, &event);
         let refused = !play.calm_down();
         Played {
             steps: play.world.steps,
             refused,
+            conflicts: play.world.conflicts(),
         }
     };
     panic::catch_unwind(panic::AssertUnwindSafe(story)).map_err(|_| {

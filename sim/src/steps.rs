@@ -29,6 +29,7 @@ pub(crate) enum Step {
     End(usize),
     NoticeEnd(usize),
     Admin(usize),
+    Forgive(usize),
 }
 
 impl World {
@@ -95,13 +96,17 @@ impl World {
                 if !node.queues.replies.is_empty() {
                     steps.push(Step::SendMeta(n));
                 }
+                if node.queues.send.may_forgive() && node.forgive_ms <= self.now {
+                    steps.push(Step::Forgive(n));
+                }
                 if node.barrier_ready() {
                     steps.push(Step::Barrier(n));
                 }
                 if self.stalled[n] || self.slow > 0 && (self.steps + self.now) % self.slow != 0 {
                     return;
                 }
-                if !wire.to[n].data.is_empty() && !node.receiver_blocked() {
+                let more = !wire.to[n].data.is_empty() || node.early.is_some();
+                if more && !node.receiver_blocked() {
                     steps.push(Step::RecvData(n));
                 }
                 if !wire.to[n].meta.is_empty() {
@@ -136,6 +141,7 @@ impl World {
             Step::RecvData(n) => self.receive(n, false),
             Step::RecvMeta(n) => self.receive(n, true),
             Step::Barrier(n) => self.nodes[n].pass_barrier(now),
+            Step::Forgive(n) => self.nodes[n].forgive(now),
             Step::Join(n) => self.join(n),
             Step::NoticeEnd(n) => self.notice_end(n),
             Step::End(n) if self.nodes[n].phase == Phase::WfConnection => {
@@ -165,7 +171,8 @@ impl World {
         };
         let pipe = &mut wire.to[n];
         let queue = if meta { &mut pipe.meta } else { &mut pipe.data };
-        let Some(frame) = queue.pop_front() else {
+        let early = self.nodes[n].early.take_if(|_| !meta);
+        let Some(frame) = early.map(|(.., frame)| frame).or_else(|| queue.pop_front()) else {
             return;
         };
         let result = if meta {

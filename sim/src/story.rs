@@ -6,6 +6,7 @@
 
 use super::{
     admin::Admin,
+    dual,
     heap::Rng,
     keep::Keep,
     node::{Node, Phase},
@@ -62,6 +63,10 @@ pub(crate) struct Play {
     pub(crate) rng: Rng,
     pub(crate) volumes: usize,
     pub(crate) mood: Mood,
+    /// Both nodes may be Primary.
+    pub(crate) dual: bool,
+    /// With two Primaries: whose disk the other refused, and who gives up its data for that.
+    pub(crate) gives_up: Option<usize>,
 }
 
 /// Sizes of volumes in MiB: a short story's, and a long one's, most of whose time would else be the
@@ -108,16 +113,21 @@ fn setup_sized(seed: u64, mebibytes: &[u64]) -> Play {
         rng,
         volumes,
         mood: Mood::SHORT,
+        dual: false,
+        gives_up: None,
     }
 }
 
 impl Play {
     /// A long story.
-    pub(crate) fn long(seed: u64, trace: bool) -> Play {
+    pub(crate) fn long(seed: u64, two_primaries: bool, trace: bool) -> Play {
         let mut play = setup_sized(seed, &SIZES_LONG);
         play.mood = Mood::of_seed(seed);
-        play.draw_options(seed);
         play.world.set_trace(trace);
+        if two_primaries || dual::is_dual(seed) {
+            play.allow_two_primaries();
+        }
+        play.draw_options(seed);
         play
     }
 
@@ -160,6 +170,7 @@ impl Play {
         } = self.mood;
         match self.rng.below(20) {
             at if at < io => self.io(),
+            at if at < io + admin && self.dual => self.administer_two(),
             at if at < io + admin => self.administer(),
             at if at < io + admin + fault => self.fault(),
             _ => {}
@@ -185,6 +196,12 @@ impl Play {
             if !world.nodes[n].up {
                 world.boot(n);
             }
+        }
+        if self.dual {
+            if !self.bring_together() {
+                return false;
+            }
+            return self.check_the_end();
         }
         // A Primary without disk takes its old one back only from the peer's hands.
         let mut refused = false;
@@ -227,6 +244,14 @@ impl Play {
         if self.mood.harsh && refused && !whole {
             return false;
         }
+        self.check_the_end()
+    }
+
+    /// All is quiet: both have the same data, and what it has to be.
+    fn check_the_end(&mut self) -> bool {
+        let world = &mut self.world;
+        world.settle();
+        assert_eq!(world.model.in_flight(), 0, "{}", world.describe());
         world.assert_same_data();
         for n in 0..2 {
             world.model.check_disk(n, &world.nodes);

@@ -9,12 +9,19 @@ use drbd_core::{
 };
 
 impl Play {
-    fn primary(&self) -> Option<usize> {
+    fn primary(&mut self) -> Option<usize> {
+        // Of two Primaries each has its turn.
+        let second = self.dual && self.rng.one_in(2);
         let primary = |n: &usize| {
             let node = &self.world.nodes[*n];
             node.up && node.state().role == Role::Primary && node.admin.is_none()
         };
-        (0..2).find(primary)
+        let mut found = (0..2).filter(primary);
+        if second {
+            found.next_back()
+        } else {
+            found.next()
+        }
     }
 
     pub(crate) fn io(&mut self) {
@@ -25,7 +32,7 @@ impl Play {
         let v = self.rng.below(self.volumes as u64) as usize;
         let capacity = self.world.nodes[n].vols[v].volume.capacity_sectors();
         // Some places are hot, so that requests overlap.
-        let sector = if self.rng.one_in(3) {
+        let sector = if self.rng.one_in(if self.dual { 2 } else { 3 }) {
             self.rng.below(64)
         } else {
             self.rng.below(capacity - 4096)

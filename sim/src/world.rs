@@ -226,7 +226,10 @@ impl World {
             let [a, b] = [0, 1].map(|n: usize| self.nodes[n].vols[v].volume.state());
             let connected = a.conn >= Conn::Connected && b.conn >= Conn::Connected;
             assert!(
-                !connected || a.role != Role::Primary || b.role != Role::Primary,
+                !connected
+                    || a.role != Role::Primary
+                    || b.role != Role::Primary
+                    || self.nodes[0].two_primaries,
                 "both are Primary"
             );
         }
@@ -254,11 +257,19 @@ impl World {
         let mut timers: Vec<u64> = Vec::new();
         for node in self.nodes.iter().filter(|node| node.up) {
             timers.extend(node.vols.iter().filter_map(|vol| vol.tick_ms));
+            if node.queues.send.may_forgive() && matches!(node.phase, Phase::Joined(_)) {
+                timers.push(node.forgive_ms);
+            }
             if let Some(super::admin::Admin::Role { wake_ms, .. }) = node.admin {
                 timers.extend(Some(wake_ms).filter(|at| *at > self.now));
             }
         }
         timers.into_iter().min()
+    }
+
+    /// Writes that lost a conflict, since their nodes came up.
+    pub(crate) fn conflicts(&self) -> u64 {
+        self.nodes.iter().map(|node| node.queues.rejected).sum()
     }
 
     /// Some steps.

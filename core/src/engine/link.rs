@@ -42,6 +42,12 @@ pub trait Link {
     fn peer_write_drained(&mut self);
     /// A write of the peer is done; its acknowledgement was queued before.
     fn peer_write_done(&mut self);
+    /// The peer did not carry out a write of `epoch`: it had one of its own.
+    fn write_rejected(&mut self, epoch: u32);
+    /// A write of the peer is not carried out; its number of the receive epoch.
+    fn peer_write_rejected(&mut self) -> u32;
+    /// What a rejected write of that receive epoch gave way to is at the peer.
+    fn peer_write_forgotten(&mut self, epoch: u32);
 }
 
 /// No connection at all.
@@ -69,4 +75,9 @@ impl Link for Unlinked {
     fn peer_write_received(&mut self) {}
     fn peer_write_drained(&mut self) {}
     fn peer_write_done(&mut self) {}
+    fn write_rejected(&mut self, _: u32) {}
+    fn peer_write_rejected(&mut self) -> u32 {
+        0
+    }
+    fn peer_write_forgotten(&mut self, _: u32) {}
 }

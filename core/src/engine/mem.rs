@@ -73,6 +73,19 @@ impl<T: Copy + 'static, M: Mem> Ring<T, M> {
         self.buf.as_ref().get(self.head).copied()
     }
 
+    /// The element `index` places behind the oldest, to change.
+    pub fn at_mut(&mut self, index: usize) -> Option<&mut T> {
+        if index >= self.len {
+            return None;
+        }
+        let capacity = self.capacity();
+        let mut at = self.head.wrapping_add(index);
+        if at >= capacity {
+            at = at.wrapping_sub(capacity);
+        }
+        self.buf.as_mut().get_mut(at)
+    }
+
     /// Takes the oldest element.
     pub fn pop(&mut self) -> Option<T> {
         let value = self.front()?;
@@ -132,6 +145,9 @@ pub(crate) mod tests {
                 assert_eq!(ring.pop(), twin.pop_front());
             }
             assert_eq!(ring.front(), twin.front().copied());
+            for index in 0..4 {
+                assert_eq!(ring.at_mut(index).copied(), twin.get(index).copied());
+            }
             assert_eq!(ring.len(), twin.len());
         }
     }

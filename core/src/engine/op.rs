@@ -134,6 +134,10 @@ pub mod flag {
     pub const REFUSED: u64 = 1 << 32;
     /// Of a resync block: it moves only if its digest is not the source's.
     pub const CHECKSUM: u64 = 1 << 36;
+    /// Two Primaries: the peer's write goes first, and this one again after it.
+    pub const POSTPONED: u64 = 1 << 33;
+    /// Two Primaries: the peer's write is not carried out, and was answered so.
+    pub const REJECTED: u64 = 1 << 34;
 }
 
 /// One operation.

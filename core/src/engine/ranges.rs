@@ -69,8 +69,13 @@ fn excludes(old: &Op, new: &Op) -> bool {
 /// Place of `op` in the order of arrival, as seen by an operation of kind `other`.
 ///
 /// A resync block arrives twice: when it is asked for, which our applications wait behind, and
-/// when its data comes, which is behind what the peer mirrored until then.
+/// when its data comes, which is behind what the peer mirrored until then. An application's write
+/// that was not launched is behind everything else: the peer's writes would wait for an answer of
+/// the peer, who waits for ours, and so would what they wait for.
 fn place(op: &Op, other: Kind) -> u64 {
+    if op.kind == Kind::AppWrite && other != Kind::AppWrite && !op.any(flag::LAUNCHED) {
+        return u64::MAX;
+    }
     let twice = matches!(op.kind, Kind::RsTarget | Kind::OvOwn);
     let data = twice && op.any(flag::RS_WRITING);
     if data && other == Kind::PeerWrite {
@@ -237,7 +242,8 @@ impl<M: Mem> Ranges<M> {
         let mut best: Option<(u64, OpId)> = None;
         self.for_overlaps(ops, sector, end, |id, op| {
             let better = best.is_none_or(|(order, _)| op.order < order);
-            if op.any(flag::WAIT_RANGE) && better && !self.blocked(ops, id) {
+            let waits = op.any(flag::WAIT_RANGE) && !op.any(flag::POSTPONED);
+            if waits && better && !self.blocked(ops, id) {
                 best = Some((op.order, id));
             }
             true
@@ -298,9 +304,12 @@ mod tests {
             op.sector = sector;
             op.len_sectors = len_sectors;
             let ready = self.ranges.insert(&mut self.ops, id);
-            if !ready {
-                self.ops.at_mut(id).set(flag::WAIT_RANGE);
-            }
+            let flag = if ready {
+                flag::LAUNCHED
+            } else {
+                flag::WAIT_RANGE
+            };
+            self.ops.at_mut(id).set(flag);
             (id, ready)
         }
         fn del(&mut self, id: OpId) -> Vec<OpId> {
@@ -310,6 +319,7 @@ mod tests {
             let mut ready = Vec::new();
             while let Some(id) = self.ranges.first_waiter(&self.ops, sector, end) {
                 self.ops.at_mut(id).clear(flag::WAIT_RANGE);
+                self.ops.at_mut(id).set(flag::LAUNCHED);
                 ready.push(id);
             }
             ready
@@ -361,9 +371,8 @@ mod tests {
             [rs],
             "before what our application wrote later"
         );
-        let mut then = rig.del(rs);
-        then.extend(rig.del(app));
-        assert_eq!(then, [app, late]);
+        assert_eq!(rig.del(rs), [late], "the peer waits for nobody's turn");
+        assert_eq!(rig.del(late), [app]);
     }
 
     #[test]
@@ -386,10 +395,14 @@ mod tests {
                 };
                 let kind = [Kind::AppWrite, Kind::PeerWrite, Kind::RsRead][random(3) as usize];
                 let (id, ready) = rig.add(kind, random(20_000), len);
-                let op = *rig.ops.at(id);
+                let mut op = *rig.ops.at(id);
+                op.clear(flag::LAUNCHED);
                 let naive = !live.iter().any(|other| {
                     let old = rig.ops.at(*other);
-                    overlap(old, op.sector, op.end()) && excludes(old, &op)
+                    let passed = old.kind == Kind::AppWrite
+                        && op.kind != Kind::AppWrite
+                        && old.any(flag::WAIT_RANGE);
+                    overlap(old, op.sector, op.end()) && excludes(old, &op) && !passed
                 });
                 assert_eq!(ready, naive);
                 live.push(id);

@@ -17,7 +17,7 @@ use crate::wire::{
 /// One packet for the meta socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReplyItem {
-    /// One of the block acknowledgements; the sender fills in the sequence number.
+    /// One of the block acknowledgements, with its number of the volume's count.
     Block {
         /// Volume.
         volume: u16,
@@ -49,20 +49,9 @@ pub enum ReplyItem {
 }
 
 impl ReplyItem {
-    /// The volume whose sequence number the packet takes, if it takes one.
-    pub fn numbered(&self) -> Option<u16> {
-        match self {
-            ReplyItem::Block { volume, .. } => Some(*volume),
-            ReplyItem::BarrierAck { .. }
-            | ReplyItem::StateReply { .. }
-            | ReplyItem::Ping
-            | ReplyItem::PingAck => None,
-        }
-    }
-
     /// The packet, and the volume it is about. `None` for a block acknowledgement that does not
     /// exist.
-    pub fn packet(self, seq_num: u32) -> Option<(u16, Packet)> {
+    pub fn packet(self) -> Option<(u16, Packet)> {
         Some(match self {
             ReplyItem::Ping => (0, Packet::Ping),
             ReplyItem::PingAck => (0, Packet::PingAck),
@@ -81,7 +70,7 @@ impl ReplyItem {
                 volume,
                 command,
                 ack,
-            } => (volume, block_packet(command, BlockAck { seq_num, ..ack })?),
+            } => (volume, block_packet(command, ack)?),
         })
     }
 }
@@ -92,6 +81,8 @@ fn block_packet(command: Command, ack: BlockAck) -> Option<Packet> {
         Command::WriteAck => Packet::WriteAck(ack),
         Command::RsWriteAck => Packet::RsWriteAck(ack),
         Command::NegAck => Packet::NegAck(ack),
+        Command::Superseded => Packet::Superseded(ack),
+        Command::RetryWrite => Packet::RetryWrite(ack),
         Command::NegDreply => Packet::NegDreply(ack),
         Command::NegRsDreply => Packet::NegRsDreply(ack),
         Command::RsCancel => Packet::RsCancel(ack),
@@ -99,6 +90,15 @@ fn block_packet(command: Command, ack: BlockAck) -> Option<Packet> {
         Command::OvResult => Packet::OvResult(ack),
         _ => return None,
     })
+}
+
+/// A P_BARRIER_ACK that waits: writes of its epoch were rejected, and the peer does not count those
+/// any more as soon as it has what they gave way to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct HeldAck {
+    number: u32,
+    set_size: u32,
+    rejected: u32,
 }
 
 /// What P_BARRIER demands of the receiver.
@@ -122,6 +122,12 @@ pub struct ReplyQueue<M: Mem> {
     size: u32,
     /// Of these, not yet on disk.
     active: u32,
+    /// Writes of the epoch that were rejected, and what they gave way to is not at the peer yet.
+    rejected: u32,
+    /// Acknowledgements that wait for such, and those behind them.
+    held: Ring<HeldAck, M>,
+    /// Count of receive epochs: `held` ends with the one before this.
+    epoch: u32,
     open: bool,
     overflow: bool,
     /// Count of connections, so that a late completion is not counted in a new epoch.
@@ -130,12 +136,16 @@ pub struct ReplyQueue<M: Mem> {
 
 impl<M: Mem> ReplyQueue<M> {
     /// An empty queue with room for one acknowledgement per operation of a peer, plus some
-    /// twenty for the rest.
-    pub fn new(items: M::Buf<ReplyItem>) -> Self {
+    /// twenty for the rest; `held` has the acknowledgements of so many barriers as the peer may
+    /// send behind one that waits for the end of a conflict.
+    pub fn new(items: M::Buf<ReplyItem>, held: M::Buf<HeldAck>) -> Self {
         ReplyQueue {
             items: Ring::new(items),
             size: 0,
             active: 0,
+            rejected: 0,
+            held: Ring::new(held),
+            epoch: 0,
             open: false,
             overflow: false,
             incarnation: 0,
@@ -147,6 +157,8 @@ impl<M: Mem> ReplyQueue<M> {
         self.items.clear();
         self.size = 0;
         self.active = 0;
+        self.rejected = 0;
+        self.held.clear();
         self.open = true;
         self.overflow = false;
         self.incarnation = self.incarnation.wrapping_add(1);
@@ -199,6 +211,42 @@ impl<M: Mem> ReplyQueue<M> {
         self.active == 0
     }
 
+    /// A write of the peer is not carried out, and not counted; the number of its receive epoch,
+    /// for [`Self::write_forgotten`]. Two Primaries.
+    pub fn write_rejected(&mut self) -> u32 {
+        self.rejected = self.rejected.saturating_add(1);
+        self.epoch
+    }
+
+    /// What a rejected write of receive epoch `epoch` gave way to is at the peer.
+    pub fn write_forgotten(&mut self, epoch: u32) {
+        if epoch == self.epoch {
+            self.rejected = self.rejected.saturating_sub(1);
+            return;
+        }
+        let behind = self.epoch.wrapping_sub(epoch) as usize;
+        let index = self.held.len().checked_sub(behind);
+        if let Some(held) = index.and_then(|index| self.held.at_mut(index)) {
+            held.rejected = held.rejected.saturating_sub(1);
+        }
+        while self.held.front().is_some_and(|held| held.rejected == 0) {
+            self.acknowledge_held();
+        }
+    }
+
+    fn acknowledge_held(&mut self) {
+        if let Some(held) = self.held.pop() {
+            self.acknowledge(held.number, held.set_size);
+        }
+    }
+
+    /// An empty epoch is not acknowledged.
+    fn acknowledge(&mut self, number: u32, set_size: u32) {
+        if set_size > 0 {
+            self.push(ReplyItem::BarrierAck { number, set_size });
+        }
+    }
+
     /// Writes of the epoch that are not done.
     pub fn active(&self) -> u32 {
         self.active
@@ -219,9 +267,22 @@ impl<M: Mem> ReplyQueue<M> {
     pub fn barrier_flushed(&mut self, number: u32) {
         let set_size = self.size;
         self.size = 0;
-        if set_size > 0 {
-            self.push(ReplyItem::BarrierAck { number, set_size });
+        self.epoch = self.epoch.wrapping_add(1);
+        let rejected = core::mem::take(&mut self.rejected);
+        if rejected == 0 && self.held.is_empty() {
+            return self.acknowledge(number, set_size);
         }
+        let held = HeldAck {
+            number,
+            set_size,
+            rejected,
+        };
+        // The receiver must not wait for room: what makes some may be behind this barrier. One of
+        // ours does not count what it was told of anyway.
+        if self.held.len() >= self.held.capacity() {
+            self.acknowledge_held();
+        }
+        let _ = self.held.push(held);
     }
 
     /// Takes over a larger buffer; gives the old one back.
@@ -238,7 +299,10 @@ mod tests {
     use std::vec;
 
     fn queue() -> ReplyQueue<Heap> {
-        let mut queue = ReplyQueue::new(vec![ReplyItem::Ping; 8].into_boxed_slice());
+        let mut queue = ReplyQueue::new(
+            vec![ReplyItem::Ping; 8].into_boxed_slice(),
+            vec![HeldAck::default(); 2].into_boxed_slice(),
+        );
         queue.open();
         queue
     }
@@ -263,6 +327,30 @@ mod tests {
             set_size: 2,
         };
         assert_eq!(queue.pop(), Some(ack));
+    }
+
+    #[test]
+    fn an_epoch_with_a_rejected_write_waits_for_the_end_of_the_conflict() {
+        let mut queue = queue();
+        queue.write_received();
+        let first = queue.write_rejected();
+        assert!(queue.write_done());
+        queue.barrier_flushed(5);
+        let second = queue.write_rejected();
+        queue.barrier_flushed(6);
+        queue.write_forgotten(second);
+        assert_eq!(queue.pop(), None, "in their order");
+        queue.write_forgotten(first);
+        queue.write_received();
+        assert!(queue.write_done());
+        queue.barrier_flushed(7);
+        let ack = |number| ReplyItem::BarrierAck {
+            number,
+            set_size: 1,
+        };
+        assert_eq!(queue.pop(), Some(ack(5)));
+        assert_eq!(queue.pop(), Some(ack(7)), "nothing was written in 6");
+        assert_eq!(queue.pop(), None);
     }
 
     #[test]

@@ -77,6 +77,26 @@ pub enum Outgoing {
     Barrier(u32),
 }
 
+/// A barrier that was sent and not acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ClosedEpoch {
+    /// Its number.
+    pub number: u32,
+    /// Writes sent in it.
+    pub writes: u32,
+    /// Of these, not carried out by the peer, which had writes of its own.
+    pub rejected: u32,
+    /// [`SendQueue::forgive`] saw it.
+    pub seen: bool,
+}
+
+impl ClosedEpoch {
+    /// Writes that the peer counts.
+    fn counted(&self) -> u32 {
+        self.writes.saturating_sub(self.rejected)
+    }
+}
+
 /// A barrier acknowledgement that does not fit what was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BarrierMismatch {
@@ -92,7 +112,7 @@ pub struct BarrierMismatch {
 pub struct SendQueue<M: Mem> {
     items: Ring<SendItem, M>,
     controls: Ring<(u16, Packet), M>,
-    closed: Ring<(u32, u32), M>,
+    closed: Ring<ClosedEpoch, M>,
     /// Epoch that new writes get.
     current: u32,
     /// Writes that entered the current epoch.
@@ -101,8 +121,11 @@ pub struct SendQueue<M: Mem> {
     newest: Option<u32>,
     /// Epoch of the last write that was sent.
     sent_epoch: u32,
-    /// Writes sent in it since its barrier was due.
+    /// Writes sent in it since its barrier was due, and how many of them the peer rejected.
     sent_writes: u32,
+    sent_rejected: u32,
+    /// Epochs up to this one are not waited for any more, whatever the peer says of them.
+    forgiven: Option<u32>,
     max_epoch_size: u32,
     open: bool,
     overflow: bool,
@@ -114,7 +137,7 @@ impl<M: Mem> SendQueue<M> {
     pub fn new(
         items: M::Buf<SendItem>,
         controls: M::Buf<(u16, Packet)>,
-        closed: M::Buf<(u32, u32)>,
+        closed: M::Buf<ClosedEpoch>,
     ) -> Self {
         SendQueue {
             items: Ring::new(items),
@@ -125,6 +148,8 @@ impl<M: Mem> SendQueue<M> {
             newest: None,
             sent_epoch: 0,
             sent_writes: 0,
+            sent_rejected: 0,
+            forgiven: None,
             max_epoch_size: 2048,
             open: false,
             overflow: false,
@@ -143,6 +168,8 @@ impl<M: Mem> SendQueue<M> {
         self.controls.clear();
         self.closed.clear();
         self.sent_writes = 0;
+        self.sent_rejected = 0;
+        self.forgiven = None;
         self.newest = None;
         self.open = true;
         self.overflow = false;
@@ -295,11 +322,71 @@ impl<M: Mem> SendQueue<M> {
 
     fn barrier(&mut self) -> Outgoing {
         let number = self.sent_epoch;
-        if !self.closed.push((number, self.sent_writes)) {
+        let closed = ClosedEpoch {
+            number,
+            writes: self.sent_writes,
+            rejected: self.sent_rejected,
+            seen: false,
+        };
+        if !self.closed.push(closed) {
             self.overflow = true;
         }
         self.sent_writes = 0;
+        self.sent_rejected = 0;
         Outgoing::Barrier(number)
+    }
+
+    /// The peer did not carry out a write of `epoch`, so it does not count it. Two Primaries.
+    pub fn write_rejected(&mut self, epoch: u32) {
+        if self.sent_writes > 0 && self.sent_epoch == epoch {
+            self.sent_rejected = self.sent_rejected.saturating_add(1);
+            return;
+        }
+        for index in 0..self.closed.len() {
+            if let Some(closed) = self.closed.at_mut(index) {
+                if closed.number == epoch {
+                    closed.rejected = closed.rejected.saturating_add(1);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Gives up waiting for the oldest epochs that had rejected writes, and tells the last of them.
+    /// Of an epoch without others the peer says nothing; the stock driver says nothing of any
+    /// (wire-protocol section 6.6). Called about once a second: an epoch that is seen a second time
+    /// is given up.
+    pub fn forgive(&mut self) -> Option<u32> {
+        let mut last = None;
+        while let Some(closed) = self.closed.at_mut(0) {
+            if closed.rejected == 0 {
+                break;
+            }
+            if closed.counted() > 0 && !core::mem::replace(&mut closed.seen, true) {
+                break;
+            }
+            last = Some(closed.number);
+            self.forget_oldest();
+        }
+        if last.is_some() {
+            self.forgiven = last;
+        }
+        last
+    }
+
+    /// Whether [`Self::forgive`] may have something to do.
+    pub fn may_forgive(&self) -> bool {
+        self.closed
+            .front()
+            .is_some_and(|closed| closed.rejected > 0)
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(closed) = self.closed.pop() {
+            if self.newest == Some(closed.number) {
+                self.newest = None;
+            }
+        }
     }
 
     /// Takes items without sending them, after [`Self::close`].
@@ -310,14 +397,24 @@ impl<M: Mem> SendQueue<M> {
     /// Checks P_BARRIER_ACK: it has to name the oldest unacknowledged epoch and its writes
     /// (wire-protocol section 6.6); on success that epoch is forgotten.
     pub fn barrier_acked(&mut self, number: u32, set_size: u32) -> Result<(), BarrierMismatch> {
-        let expected = self.closed.front();
+        // wire-protocol: barrier numbers wrap at 2^32.
+        let late = |forgiven: u32| (number.wrapping_sub(forgiven) as i32) <= 0;
+        if self.forgiven.is_some_and(late) {
+            return Ok(());
+        }
+        // What comes after an epoch was flushed after it.
+        while let Some(oldest) = self.closed.front() {
+            if oldest.number == number || oldest.rejected == 0 {
+                break;
+            }
+            self.forget_oldest();
+        }
+        let oldest = self.closed.front();
+        let expected = oldest.map(|closed| (closed.number, closed.counted()));
         if expected != Some((number, set_size)) {
             return Err(BarrierMismatch { expected });
         }
-        let _ = self.closed.pop();
-        if self.newest == Some(number) {
-            self.newest = None;
-        }
+        self.forget_oldest();
         Ok(())
     }
 
@@ -342,8 +439,8 @@ impl<M: Mem> SendQueue<M> {
     pub fn grow(
         &mut self,
         items: M::Buf<SendItem>,
-        closed: M::Buf<(u32, u32)>,
-    ) -> (M::Buf<SendItem>, M::Buf<(u32, u32)>) {
+        closed: M::Buf<ClosedEpoch>,
+    ) -> (M::Buf<SendItem>, M::Buf<ClosedEpoch>) {
         let (Ok(items) | Err(items)) = self.items.grow(items);
         let (Ok(closed) | Err(closed)) = self.closed.grow(closed);
         (items, closed)
@@ -351,150 +448,5 @@ impl<M: Mem> SendQueue<M> {
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-    use super::{super::mem::tests::Heap, *};
-    use std::vec;
-
-    fn queue() -> SendQueue<Heap> {
-        let mut queue = SendQueue::new(
-            vec![SendItem::Control; 16].into_boxed_slice(),
-            vec![(0, Packet::Ping); 4].into_boxed_slice(),
-            vec![(0, 0); 16].into_boxed_slice(),
-        );
-        queue.open();
-        queue
-    }
-
-    fn pop_write(queue: &mut SendQueue<Heap>) -> Option<OpId> {
-        match queue.pop() {
-            Some(Outgoing::Item(SendItem::Write { op, .. })) => Some(op),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_dependent_write_is_behind_a_barrier() {
-        let mut queue = queue();
-        let first = queue.push_write(0, 1).unwrap();
-        assert_eq!(queue.push_write(0, 2), Some(first));
-        queue.completed(first);
-        assert_eq!(queue.push_write(0, 3), Some(first + 1));
-        assert_eq!(pop_write(&mut queue), Some(1));
-        assert_eq!(pop_write(&mut queue), Some(2));
-        assert_eq!(queue.pop(), Some(Outgoing::Barrier(first)));
-        assert_eq!(pop_write(&mut queue), Some(3));
-        assert_eq!(queue.pop(), None, "the open epoch needs no barrier");
-        assert!(!queue.has_next());
-        queue.completed(first + 1);
-        assert!(queue.has_next());
-        assert_eq!(queue.pop(), Some(Outgoing::Barrier(first + 1)));
-        assert!(!queue.has_next());
-        assert_eq!(queue.pop(), None);
-        assert!(queue.barrier_acked(first + 1, 1).is_err(), "out of order");
-        assert!(queue.barrier_acked(first, 1).is_err(), "wrong count");
-        assert!(queue.barrier_acked(first, 2).is_ok());
-        assert!(queue.barrier_acked(first + 1, 1).is_ok());
-        assert!(queue.barrier_acked(first + 1, 1).is_err());
-    }
-
-    #[test]
-    fn what_is_out_of_sync_parts_the_epoch_of_another_volume() {
-        let mut queue = queue();
-        let first = queue.push_write(0, 1).unwrap();
-        let item = SendItem::OutOfSync { volume: 1, op: 2 };
-        assert!(queue.push(item));
-        assert_eq!(queue.push_write(0, 3), Some(first + 1));
-        queue.completed(first + 1);
-        assert_eq!(pop_write(&mut queue), Some(1));
-        assert_eq!(queue.pop(), Some(Outgoing::Barrier(first)));
-        assert_eq!(queue.pop(), Some(Outgoing::Item(item)));
-        assert_eq!(pop_write(&mut queue), Some(3));
-        assert_eq!(queue.pop(), Some(Outgoing::Barrier(first + 1)));
-        assert!(queue.barrier_acked(first, 1).is_ok());
-        assert!(queue.barrier_acked(first + 1, 1).is_ok());
-    }
-
-    #[test]
-    fn a_read_between_two_writes_does_not_part_their_epoch() {
-        let mut queue = queue();
-        let first = queue.push_write(0, 1).unwrap();
-        assert!(queue.push(SendItem::Read { volume: 0, op: 2 }));
-        assert_eq!(queue.push_write(0, 3), Some(first));
-        queue.completed(first);
-        assert_eq!(pop_write(&mut queue), Some(1));
-        let read = Outgoing::Item(SendItem::Read { volume: 0, op: 2 });
-        assert_eq!(queue.pop(), Some(read));
-        assert_eq!(pop_write(&mut queue), Some(3));
-        assert_eq!(queue.pop(), Some(Outgoing::Barrier(first)));
-        assert!(queue.barrier_acked(first, 2).is_ok());
-    }
-
-    #[test]
-    fn a_flush_waits_for_the_newest_epoch() {
-        let mut queue = queue();
-        assert_eq!(queue.flush(), Durable::Already);
-        let first = queue.push_write(0, 1).unwrap();
-        assert_eq!(queue.flush(), Durable::After(first));
-        let second = queue.push_write(0, 2).unwrap();
-        assert_eq!(pop_write(&mut queue), Some(1));
-        assert_eq!(queue.pop(), Some(Outgoing::Barrier(first)));
-        assert!(queue.barrier_acked(first, 1).is_ok());
-        assert_eq!(queue.flush(), Durable::After(second));
-        assert_eq!(pop_write(&mut queue), Some(2));
-        assert_eq!(queue.pop(), Some(Outgoing::Barrier(second)));
-        assert_eq!(queue.flush(), Durable::After(second), "not acknowledged");
-        assert!(queue.barrier_acked(second, 1).is_ok());
-        assert_eq!(queue.flush(), Durable::Already);
-        queue.close();
-        assert_eq!(queue.flush(), Durable::Unknown);
-    }
-
-    #[test]
-    fn barrier_numbers_wrap() {
-        let mut queue = queue();
-        queue.current = u32::MAX;
-        let last = queue.push_write(0, 1).unwrap();
-        queue.completed(last);
-        let next = queue.push_write(0, 2).unwrap();
-        assert_eq!((last, next), (u32::MAX, 0));
-        assert_eq!(pop_write(&mut queue), Some(1));
-        assert_eq!(queue.pop(), Some(Outgoing::Barrier(u32::MAX)));
-        assert_eq!(pop_write(&mut queue), Some(2));
-        queue.completed(next);
-        assert_eq!(queue.pop(), Some(Outgoing::Barrier(0)));
-        assert!(queue.barrier_acked(u32::MAX, 1).is_ok());
-        assert!(queue.barrier_acked(0, 1).is_ok());
-    }
-
-    #[test]
-    fn epochs_close_at_their_size_limit() {
-        let mut queue = queue();
-        queue.set_max_epoch_size(2);
-        let first = queue.push_write(0, 1).unwrap();
-        assert_eq!(queue.push_write(0, 2), Some(first));
-        assert_eq!(queue.push_write(0, 3), Some(first + 1));
-    }
-
-    #[test]
-    fn empty_epochs_are_not_closed() {
-        let mut queue = queue();
-        let epoch = queue.current_epoch();
-        queue.new_epoch();
-        queue.completed(epoch);
-        assert_eq!(queue.current_epoch(), epoch);
-    }
-
-    #[test]
-    fn a_reconnect_forgets_barriers_and_keeps_counting() {
-        let mut queue = queue();
-        let first = queue.push_write(0, 1).unwrap();
-        assert_eq!(pop_write(&mut queue), Some(1));
-        queue.close();
-        assert_eq!(queue.push_write(0, 2), None);
-        assert_eq!(queue.pop(), None);
-        queue.open();
-        assert_eq!(queue.push_write(0, 2), Some(first + 1));
-        assert_eq!(pop_write(&mut queue), Some(2), "no barrier for the old one");
-    }
-}
+#[path = "send_queue_tests.rs"]
+mod tests;

@@ -29,6 +29,9 @@ impl<M: Mem> Volume<M> {
         if at.any(owed) {
             return;
         }
+        if at.any(flag::POSTPONED) {
+            return self.postpone(op);
+        }
         if at.any(flag::DONE_UPPER) {
             self.maybe_destroy(op);
             return;
@@ -115,15 +118,7 @@ impl<M: Mem> Volume<M> {
             self.ops.unlink(&mut self.log, op);
         }
         if at.kind == Kind::AppWrite {
-            self.launched_writes = self.launched_writes.saturating_sub(1);
-            if self.launched_writes == 0 && self.state.role != Role::Primary {
-                self.md_flags_due = true;
-                self.todo(Todo::READY);
-            }
-            if self.bitmap_hold && self.launched_writes == 0 {
-                self.todo(Todo::READY);
-                self.exchange.start_due = true;
-            }
+            self.write_left();
         }
         if at.any(flag::IN_ACT_LOG) {
             self.end_al(at.sector, at.len_sectors);
@@ -131,6 +126,19 @@ impl<M: Mem> Volume<M> {
         self.app_used = self.app_used.saturating_sub(1);
         self.ops.free(op);
         self.todo(Todo::ADMIT.with(Todo::WAKE));
+    }
+
+    /// A launched write is over, or waits again.
+    pub(super) fn write_left(&mut self) {
+        self.launched_writes = self.launched_writes.saturating_sub(1);
+        if self.launched_writes == 0 && self.state.role != Role::Primary {
+            self.md_flags_due = true;
+            self.todo(Todo::READY);
+        }
+        if self.bitmap_hold && self.launched_writes == 0 {
+            self.todo(Todo::READY);
+            self.exchange.start_due = true;
+        }
     }
 
     /// Marks a range out of sync. The extent's activity-log reference is still held.
@@ -160,7 +168,7 @@ impl<M: Mem> Volume<M> {
     }
 
     /// Whether an answer of the peer about `handle` fits an operation in flight.
-    fn awaited(&self, handle: u64, sector: u64, kind: Kind) -> Option<OpId> {
+    pub(super) fn awaited(&self, handle: u64, sector: u64, kind: Kind) -> Option<OpId> {
         let op = self.ops.by_handle(handle)?;
         let at = self.ops.at(op);
         (at.kind == kind && at.sector == sector && at.any(flag::NET_SENT | flag::NET_QUEUED))
@@ -317,6 +325,26 @@ impl<M: Mem> Volume<M> {
         }
     }
 
+    /// The acknowledgement of epochs up to `epoch` is not waited for any more. The peer may not have
+    /// flushed what was written in them, so that is copied again by the next resync. Not by one that
+    /// runs from here: its target would not know.
+    pub fn barrier_forgiven(&mut self, epoch: u32, link: &mut dyn Link) {
+        let is_source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+        let mut op = self.log.head;
+        while op != crate::engine::op::NIL {
+            let at = *self.ops.at(op);
+            // wire-protocol: barrier numbers wrap at 2^32.
+            if (at.epoch.wrapping_sub(epoch) as i32) > 0 {
+                break;
+            }
+            if at.len_sectors > 0 && !is_source {
+                self.set_out_of_sync(at.sector, at.len_sectors);
+            }
+            op = self.ops.next_in(&self.log, op);
+        }
+        self.barrier_acked(epoch, link);
+    }
+
     /// The connection is gone for good: nobody answers any more
     /// (replication-semantics section 8).
     pub(super) fn clean_log_now(&mut self, link: &mut dyn Link) {
@@ -333,6 +361,7 @@ impl<M: Mem> Volume<M> {
                 self.lost(index, link);
             }
         }
+        self.resume_all_postponed();
     }
 
     fn lost(&mut self, op: OpId, link: &mut dyn Link) {

@@ -177,6 +177,7 @@ fn a_read_of_the_peer_waits_for_its_write() {
         want_recv_ack: false,
         want_write_ack: false,
         may_set_in_sync: false,
+        seq_num: 1,
     };
     let PeerWriteFate::Accepted(write) = volume.peer_write(received, &mut peer, 0) else {
         panic!("refused")

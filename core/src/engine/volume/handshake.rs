@@ -343,18 +343,22 @@ impl<M: Mem> Volume<M> {
                         role: Role::Secondary,
                         ..self.state
                     };
+                    // It belongs to the handshake, which keeps other changes out.
+                    let sent = core::mem::take(&mut self.context.state_sent);
                     demotion = match self.change(wanted, Kind::Soft, link, now_ms) {
                         Ok(_) => Demotion::Succeeded,
                         Err(_) => Demotion::Failed,
                     };
+                    self.context.state_sent = sent;
                 }
                 StateReaction::AbortAttach(met) => {
                     self.note_handshake(&met);
                     self.hard(link, now_ms, |state| state.disk = DiskState::Failed);
                 }
-                StateReaction::Refuse { handshake, conn } => {
+                // The host ends the connection with what is returned, after the peer got to see
+                // what it needs to come to the same conclusion.
+                StateReaction::Refuse { handshake, .. } => {
                     self.note_handshake(&handshake);
-                    self.end_connection(conn);
                     return Err(Refusal::Handshake(handshake));
                 }
                 StateReaction::PeerRebooted(met) => {
@@ -497,7 +501,6 @@ impl<M: Mem> Volume<M> {
         };
         self.peer.consider_resync = false;
         if let Err(code) = self.change(wanted, accepted.kind, link, now_ms) {
-            self.end_connection(Conn::Disconnecting);
             return Err(Refusal::State(code));
         }
         if self.state.disk != DiskState::Negotiating {
@@ -513,8 +516,8 @@ impl<M: Mem> Volume<M> {
         Ok(())
     }
 
-    /// The outcome of the last comparison of UUIDs, for the log.
-    pub fn last_handshake(&self) -> Option<&Handshake> {
-        self.last_handshake.as_ref()
+    /// Takes the outcome of the last comparison of UUIDs, for the log.
+    pub fn take_handshake(&mut self) -> Option<Handshake> {
+        self.last_handshake.take()
     }
 }

@@ -118,7 +118,7 @@ pub fn write_of(
         sector,
         block_id,
         flags,
-        ..
+        seq_num,
     } = *data;
     // Before protocol 100 the receiver goes by its own configuration.
     let (want_recv_ack, want_write_ack) = if dialect.has_ack_flags() {
@@ -145,6 +145,7 @@ pub fn write_of(
         want_recv_ack,
         want_write_ack,
         may_set_in_sync: flags.contains(DpFlags::MAY_SET_IN_SYNC),
+        seq_num,
     })
 }
 
@@ -183,6 +184,19 @@ impl<M: Mem> Volume<M> {
         link: &mut dyn Link,
         now_ms: u64,
     ) -> Result<(), End> {
+        let result = self.meta_packet_inner(packet, link, now_ms);
+        if let Some(seq_num) = Self::sequence_of(packet) {
+            self.note_sequence(seq_num);
+        }
+        result
+    }
+
+    fn meta_packet_inner(
+        &mut self,
+        packet: &Packet,
+        link: &mut dyn Link,
+        now_ms: u64,
+    ) -> Result<(), End> {
         match packet {
             Packet::RecvAck(ack) => self.acked(ack, false, link),
             Packet::WriteAck(ack) => self.acked(ack, false, link),
@@ -191,6 +205,8 @@ impl<M: Mem> Volume<M> {
                 Ok(())
             }
             Packet::RsWriteAck(ack) => self.acked(ack, true, link),
+            Packet::Superseded(ack) => self.write_superseded(ack.block_id.0, ack.sector, link),
+            Packet::RetryWrite(ack) => self.write_postponed(ack.block_id.0, ack.sector, link),
             Packet::NegAck(ack) if ack.block_id == BlockId::SYNCER => {
                 self.resync_refused(sectors(ack));
                 Ok(())

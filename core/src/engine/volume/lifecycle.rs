@@ -260,6 +260,8 @@ impl<M: Mem> Volume<M> {
         self.peer.told_in_sync = false;
         self.peer.told_ping = None;
         self.peer.stale_replies = 0;
+        self.peer.sequence = 0;
+        self.peer.sequence_sent = 0;
         self.peer.size_sectors = 0;
         self.peer.consider_resync = false;
         self.context.apv = dialect.version();
@@ -327,6 +329,7 @@ impl<M: Mem> Volume<M> {
         self.drop_held_reads();
         self.cancel_verify();
         self.drop_untracked(link);
+        self.drop_waiting_writes(link);
     }
 
     /// Second half: operations of the peer are done, the send queue is drained. Settles what was

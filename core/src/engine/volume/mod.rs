@@ -12,10 +12,12 @@ mod bitmap_exchange;
 mod checksum;
 mod compare;
 mod completion;
+mod conflict;
 mod congestion;
 mod disk;
 mod handshake;
 mod incoming;
+mod launching;
 mod lifecycle;
 mod local;
 mod md;
@@ -51,7 +53,7 @@ pub use verify::{Finding, Range, VerifyProgress};
 
 use super::{
     mem::Mem,
-    op::{flag, Action, BioFlags, Kind, List, Op, OpId, Slab, Via},
+    op::{Action, BioFlags, Kind, List, Op, OpId, Slab, Via},
     ranges::{Bucket, Ranges},
 };
 use crate::{state::State, uuid::PeerUuids, wire::dialect::Dialect};
@@ -218,6 +220,10 @@ pub(crate) struct PeerDevice {
     /// whose answer says that it has.
     pub(crate) told_in_sync: bool,
     pub(crate) told_ping: Option<u32>,
+    /// Number of the last data packet or acknowledgement that was handled.
+    pub(crate) sequence: u32,
+    /// Number of the last one from here.
+    pub(crate) sequence_sent: u32,
     /// Answers to own requests that nobody waits for any more.
     pub(crate) stale_replies: u32,
     /// Sectors sent and received as data.
@@ -279,6 +285,8 @@ pub struct Volume<M: Mem> {
     flush_fails: bool,
     /// Writes that wait for the metadata to tell which disk did not take them.
     refused: u32,
+    /// Writes that the peer's go before: see [`flag::POSTPONED`].
+    postponed: u32,
     /// The administrator quiesces the device.
     pub(crate) frozen: bool,
     /// A block failed: follow on-io-error in task context.
@@ -347,6 +355,8 @@ impl<M: Mem> Volume<M> {
                 checksums_stale: false,
                 told_in_sync: false,
                 told_ping: None,
+                sequence: 0,
+                sequence_sent: 0,
                 stale_replies: 0,
                 sent_sectors: 0,
                 received_sectors: 0,
@@ -378,6 +388,7 @@ impl<M: Mem> Volume<M> {
             flush_fails: false,
             missed_generation: false,
             refused: 0,
+            postponed: 0,
             frozen: false,
             io_error_pending: false,
             md_flags_due: false,
@@ -494,65 +505,5 @@ impl<M: Mem> Volume<M> {
                 Effect::Release { op }
             }
         })
-    }
-
-    /// Runs what waited for another operation. Task context.
-    pub fn run_ready(&mut self, link: &mut dyn super::link::Link, now_ms: u64) {
-        while let Some(op) = self.ops.pop_front(&mut self.ready) {
-            self.launch(op, link, now_ms);
-        }
-    }
-
-    /// Puts `op` on the list of what may run.
-    fn make_ready(&mut self, op: OpId) {
-        self.ops
-            .at_mut(op)
-            .clear(flag::WAIT_RANGE | flag::WAIT_AL | flag::PARKED);
-        self.ops.push_back(&mut self.ready, op);
-        self.todo(Todo::READY);
-    }
-
-    /// Takes `op` out of the range index and lets those run that waited for it.
-    pub(crate) fn leave_ranges(&mut self, op: OpId) {
-        let at = self.ops.at(op);
-        if !at.any(flag::INDEXED) {
-            return;
-        }
-        let (sector, end) = (at.sector, at.end());
-        self.ranges.remove(&mut self.ops, op);
-        self.wake_waiters(sector, end);
-    }
-
-    pub(crate) fn wake_waiters(&mut self, sector: u64, end: u64) {
-        while let Some(waiter) = self.ranges.first_waiter(&self.ops, sector, end) {
-            self.make_ready(waiter);
-        }
-    }
-
-    /// Enters `op` into the range index; launches it, or leaves it waiting.
-    pub(crate) fn enter_ranges(&mut self, op: OpId, link: &mut dyn super::link::Link, now_ms: u64) {
-        if self.ranges.insert(&mut self.ops, op) {
-            self.launch(op, link, now_ms);
-        } else {
-            self.ops.at_mut(op).set(flag::WAIT_RANGE);
-        }
-    }
-
-    /// Starts `op`, which nothing holds back.
-    fn launch(&mut self, op: OpId, link: &mut dyn super::link::Link, now_ms: u64) {
-        match self.ops.at(op).kind {
-            Kind::AppRead | Kind::AppWrite => self.launch_app(op, link, now_ms),
-            Kind::PeerWrite => self.launch_peer_write(op, link),
-            Kind::PeerRead | Kind::RsRead | Kind::OvPeer => self.launch_read(op, link),
-            Kind::OvOwn => self.launch_verify(op, link),
-            Kind::RsTarget => self.launch_rs_write(op, link),
-            Kind::Free => {}
-        }
-    }
-
-    pub(crate) fn queue_submit(&mut self, op: OpId) {
-        self.ops.at_mut(op).set(flag::LOCAL_PENDING);
-        self.counters.lower_pending = self.counters.lower_pending.saturating_add(1);
-        self.ops.push_back(&mut self.submit, op);
     }
 }

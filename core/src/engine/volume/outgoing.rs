@@ -17,10 +17,10 @@ use crate::{
 
 impl<M: Mem> Volume<M> {
     /// The packet for operation `op` of the send queue, and how many bytes of payload follow.
-    /// `None` if there is nothing to send any more. `seq_num` counts data packets and
-    /// acknowledgements of the volume (wire-protocol section 6.1).
-    pub fn packet_of(&self, op: OpId, seq_num: u32) -> Option<(Packet, u32)> {
-        let at = self.ops.at(op);
+    /// `None` if there is nothing to send any more. It is sent before the next is asked for: it may
+    /// have a number (wire-protocol section 6.1).
+    pub fn packet_of(&mut self, op: OpId) -> Option<(Packet, u32)> {
+        let at = *self.ops.at(op);
         let size = at.len_bytes();
         let handle = BlockId(self.ops.handle(op));
         let packet = match at.kind {
@@ -28,7 +28,10 @@ impl<M: Mem> Volume<M> {
                 let sector = at.sector;
                 (Packet::OutOfSync(BlockDesc { sector, size }), 0)
             }
-            Kind::AppWrite => self.write_packet(op, seq_num),
+            Kind::AppWrite => {
+                let seq_num = self.next_sequence();
+                self.write_packet(op, seq_num)
+            }
             Kind::AppRead => {
                 let request = BlockRequest {
                     sector: at.sector,

@@ -42,6 +42,8 @@ pub struct PeerWrite {
     pub want_write_ack: bool,
     /// DP_MAY_SET_IN_SYNC.
     pub may_set_in_sync: bool,
+    /// See [`Volume::sequence_reached`].
+    pub seq_num: u32,
 }
 
 /// What became of a write of the peer.
@@ -91,6 +93,7 @@ impl<M: Mem> Volume<M> {
             seq_num: 0,
         };
         if !self.has_disk() {
+            self.note_sequence(write.seq_num);
             link.peer_write_drained();
             self.acknowledge(Command::NegAck, ack, link);
             return PeerWriteFate::Dropped;
@@ -98,7 +101,7 @@ impl<M: Mem> Volume<M> {
         let Some(op) = self.ops.alloc(Kind::PeerWrite) else {
             return PeerWriteFate::NoSlot;
         };
-        link.peer_write_received();
+        self.note_sequence(write.seq_num);
         let want = |wanted: bool, flag: u64| if wanted { flag } else { 0 };
         let at = self.ops.at_mut(op);
         at.action = write.action;
@@ -115,6 +118,11 @@ impl<M: Mem> Volume<M> {
             .peer
             .received_sectors
             .saturating_add(u64::from(write.len_sectors));
+        if let Some(answer) = self.conflict(write.sector, end) {
+            self.reject(op, answer, link);
+            return PeerWriteFate::Accepted(op);
+        }
+        link.peer_write_received();
         // The only copy is promised when the activity log has it.
         if write.want_recv_ack && !self.is_only_copy() {
             self.ops.at_mut(op).clear(flag::WANT_RECV_ACK);
@@ -203,6 +211,9 @@ impl<M: Mem> Volume<M> {
     }
 
     pub(super) fn launch_peer_write(&mut self, op: OpId, link: &mut dyn Link) {
+        if self.ops.at(op).any(flag::REJECTED) {
+            return self.forget_rejected(op, link);
+        }
         if self.ops.at(op).any(flag::ORPHAN) && !self.is_promised(op) {
             // It waited for another write while the connection was lost, see `drop_untracked`.
             self.peer_write_done(op, false, link);
@@ -225,8 +236,12 @@ impl<M: Mem> Volume<M> {
     }
 
     /// Queues a block acknowledgement, unless the volume is not connected any more.
-    pub(super) fn acknowledge(&self, command: Command, ack: BlockAck, link: &mut dyn Link) {
+    /// It is numbered here and not when it is sent: a write that waited for what is acknowledged
+    /// comes after it, and may be sent before.
+    pub(super) fn acknowledge(&mut self, command: Command, ack: BlockAck, link: &mut dyn Link) {
         if self.peer.linked {
+            let seq_num = self.next_sequence();
+            let ack = BlockAck { seq_num, ..ack };
             link.reply(ReplyItem::Block {
                 volume: self.number,
                 command,
@@ -279,6 +294,9 @@ impl<M: Mem> Volume<M> {
         }
         if at.any(flag::IN_ACT_LOG) {
             self.end_al(at.sector, at.len_sectors);
+        }
+        if !orphan {
+            self.resume_postponed(at.sector, at.end());
         }
         self.release(op);
     }

@@ -35,6 +35,10 @@ pub(super) struct Peer {
     pub(super) controls: Vec<Packet>,
     pub(super) acks: Vec<(Command, BlockAck)>,
     pub(super) pings: u32,
+    /// Epochs of own writes that the peer did not carry out.
+    pub(super) rejected: Vec<u32>,
+    /// Writes of the peer that were not carried out, less those forgotten.
+    pub(super) peer_rejected: u32,
 }
 
 impl Link for Peer {
@@ -71,6 +75,17 @@ impl Link for Peer {
     fn peer_write_received(&mut self) {}
     fn peer_write_drained(&mut self) {}
     fn peer_write_done(&mut self) {}
+    fn write_rejected(&mut self, epoch: u32) {
+        self.rejected.push(epoch);
+    }
+    fn peer_write_rejected(&mut self) -> u32 {
+        self.peer_rejected += 1;
+        7
+    }
+    fn peer_write_forgotten(&mut self, epoch: u32) {
+        assert_eq!(epoch, 7);
+        self.peer_rejected -= 1;
+    }
 }
 
 /// A Primary of `sectors` sectors in state `conn`, both disks good as far as that allows.

@@ -175,6 +175,15 @@ impl<M: Mem> Volume<M> {
             NIL => None,
             op => Some(self.ops.at(op).start_ms),
         };
+        // What goes before a postponed write is on its way.
+        let write = if self.postponed > 0 {
+            let postponed = |at: &&Op| at.any(flag::POSTPONED);
+            let all = self.ops.iter_used().map(|op| self.ops.at(op));
+            let oldest = all.filter(postponed).map(|at| at.start_ms).min();
+            write.into_iter().chain(oldest).min()
+        } else {
+            write
+        };
         // Few volumes send reads to the peer.
         if self.may_write_locally() && self.read_balancing() == ReadBalancing::PreferLocal {
             return write;

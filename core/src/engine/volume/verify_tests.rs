@@ -45,7 +45,7 @@ fn asked(volume: &mut Volume<Heap>, peer: &mut Peer) -> Vec<(u64, OpId)> {
         .filter_map(|item| match item {
             SendItem::RsRequest { op, .. } => {
                 assert!(matches!(
-                    volume.packet_of(op, 0),
+                    volume.packet_of(op),
                     Some((Packet::OvRequest(_), 0))
                 ));
                 volume.handed_over(op, peer);
@@ -190,7 +190,7 @@ fn the_target_serves_marks_and_ends_with_the_last_result() {
         ));
         volume.local_done(op, true, &mut peer);
         assert_eq!(peer.items.pop(), Some(SendItem::Reply { volume: 0, op }));
-        let Some((Packet::OvReply(reply), 0)) = volume.packet_of(op, 0) else {
+        let Some((Packet::OvReply(reply), 0)) = volume.packet_of(op) else {
             panic!("no reply")
         };
         assert_eq!((reply.sector, reply.block_id), (sector, AGAIN));
