@@ -63,7 +63,7 @@ fn asked(volume: &mut Volume<Heap>, peer: &mut Peer) -> Vec<Packet> {
         .into_iter()
         .filter_map(|item| match item {
             SendItem::RsRequest { op, .. } => {
-                let (packet, _) = volume.packet_of(op, 0)?;
+                let (packet, _) = volume.packet_of(op)?;
                 volume.handed_over(op, peer);
                 Some(packet)
             }
@@ -150,6 +150,7 @@ fn a_mirrored_write_that_fails_takes_the_belief_out_of_the_answer() {
         want_recv_ack: false,
         want_write_ack: true,
         may_set_in_sync: false,
+        seq_num: 0,
     };
     let fate = volume.peer_write(write, &mut peer, 3000);
     let super::super::PeerWriteFate::Accepted(op) = fate else {
