@@ -139,6 +139,29 @@ impl Notifier {
         self.resource_changed(resource);
     }
 
+    /// A helper program is called, or has ended: its name and wait status.
+    pub(crate) fn helper(
+        &self,
+        resource: &Resource,
+        device: Option<&Device>,
+        connection: Option<&Connection>,
+        called: (&'static str, u32),
+        kind: NotificationKind,
+    ) {
+        let state = &mut *self.state.lock();
+        // What led to it is told before.
+        state.tell_changes(resource);
+        let header = NotificationHeader {
+            kind,
+            continues: false,
+        };
+        let mut writer = Writer::new(&mut state.buffer);
+        let written =
+            object::write_helper(resource, device, connection, called, header, &mut writer);
+        let sent = written.map(|(command, minor)| (command, minor, writer.bytes().len()));
+        state.multicast(resource, sent);
+    }
+
     /// A resync goes on: its figures are told every few seconds.
     pub(crate) fn resync_progress(&self, resource: &Resource, device: &Device) {
         let state = &mut *self.state.lock();
@@ -224,22 +247,39 @@ impl State {
     }
 
     fn send(&mut self, resource: &Resource, event: &Event, continues: bool) {
-        let Some(server) = self.server.as_ref().filter(|server| server.has_listeners()) else {
+        if !self.is_heard() {
             return;
-        };
+        }
         let header = NotificationHeader {
             kind: event.kind,
             continues,
         };
         let mut writer = Writer::new(&mut self.buffer);
-        match event.object.write(resource, header, &mut writer) {
-            Ok((command, minor)) => {
+        let written = event.object.write(resource, header, &mut writer);
+        let sent = written.map(|(command, minor)| (command, minor, writer.bytes().len()));
+        self.multicast(resource, sent);
+    }
+
+    /// Whether somebody listens.
+    fn is_heard(&self) -> bool {
+        let server = self.server.as_ref();
+        server.is_some_and(|server| server.has_listeners())
+    }
+
+    /// Sends so many bytes of the buffer to whoever listens.
+    fn multicast(&self, resource: &Resource, written: Result<(Command, u32, usize)>) {
+        let Some(server) = self.server.as_ref().filter(|_| self.is_heard()) else {
+            return;
+        };
+        match written {
+            Ok((command, minor, len)) => {
                 let hdr = UserHdr {
                     minor,
                     value: RetCode::NO_ERROR.0,
                 };
+                let bytes = self.buffer.get(..len).unwrap_or(&[]);
                 // A listener that is too slow is told so by its socket.
-                let _ = server.multicast(command.number(), hdr, writer.bytes());
+                let _ = server.multicast(command.number(), hdr, bytes);
             }
             Err(error) => pr_warn!("{}: a change was not told: {:?}\n", resource.name(), error),
         }

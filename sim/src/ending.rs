@@ -61,6 +61,7 @@ impl Node {
                     vol.volume.disconnected(&mut self.queues, now);
                     vol.after();
                 }
+                self.after_loss(now);
                 self.phase = Phase::Settling;
                 true
             }

@@ -253,8 +253,8 @@ impl Node {
             }
         }
         let vol = &mut self.vols[v];
-        if todo.has(Todo::HELPER) {
-            let _ = vol.volume.take_helper();
+        if todo.has(Todo::HELPER) && vol.helper.is_none() {
+            vol.helper = vol.volume.next_helper();
         }
         let due = vol.tick_ms.is_some_and(|at| at <= now);
         if todo.has(Todo::RESYNC) || due {

@@ -90,6 +90,7 @@ impl Node {
         self.sending = None;
         self.barrier = None;
         self.conn_answer = None;
+        self.resumed = false;
         if let Some(Admin::Disconnect(asked)) = &mut self.admin {
             // The question was lost with the last connection.
             *asked = false;

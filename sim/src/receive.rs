@@ -39,7 +39,7 @@ impl Node {
 
     /// Whether the receiver may take the next packet.
     pub(crate) fn receiver_blocked(&self) -> bool {
-        self.barrier.is_some() || self.vols.iter().any(|vol| vol.volume.bulk_running())
+        self.barrier.is_some() || self.vols.iter().any(|vol| vol.volume.receiver_waits())
     }
 
     /// The receiver waits at a barrier, and may go on.

@@ -29,6 +29,8 @@ pub(crate) enum Step {
     End(usize),
     NoticeEnd(usize),
     Admin(usize),
+    Helper(usize, usize),
+    Handler(usize),
 }
 
 impl World {
@@ -56,6 +58,12 @@ impl World {
                 if vol.todo != Todo::NONE || due {
                     steps.push(Step::Work(n, v));
                 }
+                if vol.helper.is_some() {
+                    steps.push(Step::Helper(n, v));
+                }
+            }
+            if node.handler.as_ref().is_some_and(|at| at.result.is_none()) {
+                steps.push(Step::Handler(n));
             }
             if node.admin.is_some() {
                 steps.push(Step::Admin(n));
@@ -137,6 +145,8 @@ impl World {
             Step::RecvMeta(n) => self.receive(n, true),
             Step::Barrier(n) => self.nodes[n].pass_barrier(now),
             Step::Join(n) => self.join(n),
+            Step::Helper(n, v) => return self.helper_ends(n, v),
+            Step::Handler(n) => return self.handler_step(n),
             Step::NoticeEnd(n) => self.notice_end(n),
             Step::End(n) if self.nodes[n].phase == Phase::WfConnection => {
                 let node = &mut self.nodes[n];

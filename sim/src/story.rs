@@ -117,6 +117,8 @@ impl Play {
         let mut play = setup_sized(seed, &SIZES_LONG);
         play.mood = Mood::of_seed(seed);
         play.draw_options(seed);
+        play.world.enable_helpers();
+        play.world.draw_fencing(seed);
         play.world.set_trace(trace);
         play
     }
@@ -175,6 +177,7 @@ impl Play {
     /// reason that they tell, as a long story may end.
     pub(crate) fn calm_down(&mut self) -> bool {
         let world = &mut self.world;
+        world.calm = true;
         world.hold_io = [false; 2];
         world.hold_md = [false; 2];
         world.stalled = [false; 2];
@@ -184,6 +187,12 @@ impl Play {
         for n in 0..2 {
             if !world.nodes[n].up {
                 world.boot(n);
+            }
+            let now = world.now;
+            for vol in 0..self.volumes {
+                if world.nodes[n].vols[vol].volume.state().susp {
+                    world.nodes[n].resume_io(now);
+                }
             }
         }
         // A Primary without disk takes its old one back only from the peer's hands.

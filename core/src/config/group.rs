@@ -344,7 +344,6 @@ mod tests {
         for (nr, value, word) in [
             (24, Value::Bool(true), "allow-two-primaries"),
             (5, Value::Text("crc32c"), "csums-alg"),
-            (30, Value::Int(2), "fencing"),
             (20, Value::Int(11), "rr-conflict"),
             (35, Value::Text("rdma"), "transport"),
         ] {
@@ -357,7 +356,8 @@ mod tests {
         let mut disk = DiskOptions::default();
         disk.set(6, Value::Int(0)).unwrap();
         assert_eq!(disk.on_io_error, OnIoError::PassOn);
-        assert!(disk.set(6, Value::Int(1)).is_err());
+        disk.set(6, Value::Int(1)).unwrap();
+        assert_eq!(disk.on_io_error, OnIoError::CallHelper);
         let mut resource = ResourceOptions::default();
         assert!(!resource.auto_promote);
         assert!(resource

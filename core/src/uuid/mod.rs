@@ -13,7 +13,7 @@ pub mod policy;
 
 pub use compare::{compare, Compared, Comparison, Verdict};
 pub use generation::{Fix, GenUuids, PeerUuids, UuidFlags};
-pub use handshake::{handshake, Handshake, Meeting, Outcome, Refusal, Sync};
+pub use handshake::{handshake, Handshake, Meeting, Notes, Outcome, Refusal, Sync};
 pub use policy::{AfterSplitBrain, Demotion, Policy};
 
 #[cfg(test)]
