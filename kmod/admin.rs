@@ -10,6 +10,7 @@ use crate::{
     connection::Connection,
     crypto::Algorithms,
     device::Device,
+    fence,
     os::{
         addr::SockAddr,
         lock::{Arc, Relaxed},
@@ -21,7 +22,10 @@ use crate::{
 use drbd_core::{
     config::{DeviceOptions, NetOptions, ResourceOptions},
     genl::RetCode,
-    state::{Conn, Disk, Request, Role, Ss},
+    state::{
+        promote::{after_disconnect_refusal, Disconnect, ATTEMPTS_MAX, DISCONNECT},
+        Conn, Disk, Request, Role, Ss,
+    },
     wire::packet::Packet,
 };
 use kernel::prelude::*;
@@ -69,8 +73,7 @@ pub(crate) fn new_resource(
     if registry.find(name).is_some() {
         return OK;
     }
-    let notifier = registry.notifier.clone();
-    let resource = Resource::new(name, options, notifier).map_err(kernel_error)?;
+    let resource = Resource::new(name, options, registry).map_err(kernel_error)?;
     registry.add(resource.clone()).map_err(kernel_error)?;
     registry.notifier.resource_created(&resource);
     OK
@@ -153,6 +156,7 @@ pub(crate) fn new_minor(
         stop_device(&device);
         return Err(kernel_error(error));
     }
+    fence::update_context(resource, &device);
     registry.notifier.device_created(resource, &device);
     OK
 }
@@ -163,6 +167,7 @@ fn stop_device(device: &Arc<Device>) {
     if let Some(threads) = threads {
         threads.stop();
     }
+    crate::suspend::thaw_filesystem(device);
     let disk = device.disk.lock().take();
     drop(disk);
 }
@@ -223,8 +228,17 @@ pub(crate) fn new_peer(
     resource
         .add_connection(connection.clone())
         .map_err(kernel_error)?;
+    update_contexts(resource)?;
     registry.notifier.connection_created(resource, &connection);
     OK
+}
+
+/// Tells the volumes of options that their rules look at.
+fn update_contexts(resource: &Arc<Resource>) -> Result<(), Failure> {
+    for device in resource.devices().map_err(kernel_error)?.iter() {
+        fence::update_context(resource, device);
+    }
+    Ok(())
 }
 
 /// del-peer.
@@ -240,6 +254,7 @@ pub(crate) fn del_peer(
 fn remove_peer(resource: &Arc<Resource>, connection: &Arc<Connection>, force: bool) -> Outcome {
     stop_connection(connection, force)?;
     resource.remove_connection(connection.peer_node_id);
+    update_contexts(resource)?;
     resource.notifier.connection_destroyed(resource, connection);
     connection.detach_from_resource();
     OK
@@ -373,30 +388,65 @@ pub(crate) fn disconnect(
 }
 
 fn stop_connection(connection: &Arc<Connection>, force: bool) -> Result<(), Failure> {
-    if connection.cstate() != Conn::StandAlone {
-        if connection.is_established() && !force {
-            ask_to_disconnect(connection)?;
-        }
-        connection.stop("disconnect by the administrator");
+    if connection.cstate() == Conn::StandAlone {
+        return Ok(());
+    }
+    let mut agreed = DISCONNECT;
+    if connection.is_established() && !force {
+        agreed = ask_to_disconnect(connection)?;
+    }
+    let peer_gives_up = agreed == DISCONNECT.pdsk(Disk::Outdated);
+    connection
+        .fencer
+        .peer_gives_up
+        .store(peer_gives_up, Relaxed);
+    connection.stop("disconnect by the administrator");
+    if agreed == DISCONNECT.disk(Disk::Outdated) {
+        fence::outdate_self(&connection.devices());
     }
     Ok(())
 }
 
-/// Asks the peer to agree (replication-semantics section 11.5).
-fn ask_to_disconnect(connection: &Arc<Connection>) -> Result<(), Failure> {
-    let request = Request::NONE.conn(Conn::Disconnecting);
+/// Asks the peer to agree (replication-semantics section 11.5); what was agreed on. With a fencing
+/// policy one of the two gives up its data.
+fn ask_to_disconnect(connection: &Arc<Connection>) -> Result<Request, Failure> {
+    let mut request = DISCONNECT;
+    for _ in 0..ATTEMPTS_MAX {
+        let Err(code) = ask_once(connection, request) else {
+            return Ok(request);
+        };
+        request = match after_disconnect_refusal(request, code, connection.cstate()) {
+            Disconnect::Try(next) => next,
+            Disconnect::Enforce(_) | Disconnect::Done => return Ok(DISCONNECT),
+            Disconnect::GiveUp => return Err(no_agreement(code)),
+        };
+    }
+    Err(no_agreement(Ss::CwFailedByPeer))
+}
+
+fn no_agreement(code: Ss) -> Failure {
+    let text = if code == Ss::CwFailedByPeer {
+        "the peer does not agree to disconnect"
+    } else {
+        ""
+    };
+    refuse(state_code(code), text)
+}
+
+fn ask_once(connection: &Arc<Connection>, request: Request) -> Result<(), Ss> {
     for device in connection.devices().iter() {
         // Would this node be left without data it needs?
         let judged = device.peek(|volume| volume.judge(request));
-        if let Err(code) = judged {
-            match code {
-                Ss::AlreadyStandAlone | Ss::IsDiskless | Ss::LowerThanOutdated => {}
-                _ => return Err(refuse(state_code(code), "")),
-            }
+        match judged {
+            Ok(()) | Err(Ss::AlreadyStandAlone | Ss::IsDiskless | Ss::LowerThanOutdated) => {}
+            Err(code) => return Err(code),
         }
     }
     let _ = connection.take_answer();
-    if !connection.queues.control(0, Packet::ConnStChgReq(request)) {
+    if !connection
+        .queues
+        .control(0, Packet::ConnStChgReq(request))
+    {
         return Ok(()); // just lost
     }
     let net = connection.net();
@@ -410,10 +460,7 @@ fn ask_to_disconnect(connection: &Arc<Connection>) -> Result<(), Failure> {
         answer.is_some() || !connection.is_established()
     });
     match answer {
-        Some(code) if code < Ss::Success.number() => Err(refuse(
-            state_code(Ss::CwFailedByPeer),
-            "the peer does not agree to disconnect",
-        )),
+        Some(code) if code < Ss::Success.number() => Err(Ss::CwFailedByPeer),
         Some(_) | None => Ok(()),
     }
 }

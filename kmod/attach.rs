@@ -31,7 +31,7 @@ const DISCARD_SECTORS_MAX: u32 = 32 * 8192 - 8192;
 /// The options of a disk as the engine wants them. Context: any.
 pub(crate) fn engine_options(options: &DiskOptions) -> EngineOptions {
     EngineOptions {
-        detach_on_io_error: options.on_io_error.number() != 0,
+        on_io_error: options.on_io_error,
         al_updates: options.al_updates,
         md_flushes: options.md_flushes,
         disk_flushes: options.disk_flushes,

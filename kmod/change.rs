@@ -112,7 +112,15 @@ pub(crate) fn pause_sync(resource: &Arc<Resource>, device: &Arc<Device>, on: boo
     }
 }
 
-/// outdate.
+/// outdate. A handler that asked for it tells the other node, which goes on alone: so a crash must
+/// not take it back.
 pub(crate) fn outdate(device: &Arc<Device>) -> Outcome {
-    of_state(request_state(device, Request::NONE.disk(Disk::Outdated))?)
+    let outdated = of_state(request_state(device, Request::NONE.disk(Disk::Outdated))?)?;
+    let version = device.peek(|volume| volume.md_version());
+    device.metadata_event.signal();
+    device
+        .changed
+        .wait_killable(None, || device.peek(|volume| volume.md_is_durable(version)))
+        .map_err(|_| refuse(RetCode::ERR_INTR, ""))?;
+    Ok(outdated)
 }

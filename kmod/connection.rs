@@ -12,6 +12,7 @@ use crate::{
     connect,
     crypto::Algorithms,
     device::Device,
+    fence::{self, Fencer},
     meta_receiver,
     os::{
         kthread::{Ctl, KThread},
@@ -80,6 +81,7 @@ pub(crate) struct Connection {
     thread: Mutex<Option<KThread>>,
     /// When something arrived last on either socket.
     pub(crate) last_received_ms: Atomic<u64>,
+    pub(crate) fencer: Fencer,
     /// P_PING_ACK received since the connection began.
     pub(crate) pings_answered: Atomic<u32>,
 }
@@ -125,6 +127,7 @@ impl Connection {
                 changed <- WaitQueue::new(),
                 thread <- new_mutex!(None, "drbd_conn_thread"),
                 last_received_ms: Atomic::new(0),
+                fencer: Fencer::new(),
                 pings_answered: Atomic::new(0),
             }),
             GFP_KERNEL,
@@ -497,7 +500,7 @@ impl Connection {
     }
 
     /// Settles everything of a connection that ended. Context: the connection's thread.
-    fn tear_down(&self, failure: Conn) {
+    fn tear_down(self: &Arc<Self>, failure: Conn) {
         self.set_cstate(failure);
         {
             let mut shared = self.shared.lock();
@@ -520,6 +523,7 @@ impl Connection {
             });
             device.with(|inner, link, now| inner.volume.disconnected(link, now));
         }
+        fence::after_loss(self);
         for device in devices.iter() {
             let _ = device.changed.wait_until(None, None, || {
                 device.peek(|volume| volume.ready_to_connect())

@@ -12,7 +12,7 @@ use crate::{
     os::{
         backing::Backing,
         bio::{Bio, BioData},
-        disk::{BlockDriver, Disk},
+        disk::{BlockDriver, Disk, FrozenFilesystem},
         limits::Limits,
         lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, SpinLockIrq},
         mem::Buf,
@@ -138,6 +138,9 @@ pub(crate) struct Device {
     /// Options of the attached disk.
     #[pin]
     pub(crate) disk_options: Mutex<Option<DiskOptions>>,
+    /// The file system that suspend-io made to rest.
+    #[pin]
+    pub(crate) frozen_filesystem: Mutex<Option<FrozenFilesystem>>,
     #[pin]
     pub(crate) device_options: Mutex<DeviceOptions>,
     /// What the 8.4 tools count to the disk, kept for the connection (API version 1).
@@ -186,6 +189,7 @@ impl Device {
                 changed <- WaitQueue::new(),
                 pool,
                 disk_options <- new_mutex!(None, "drbd_disk_opts"),
+                frozen_filesystem <- new_mutex!(None, "drbd_frozen_fs"),
                 device_options <- new_mutex!(options, "drbd_dev_opts"),
                 extras <- new_mutex!(DiskExtras::default(), "drbd_extras"),
                 told_state: Atomic::new(State::UNCONFIGURED.to_word()),
@@ -193,7 +197,10 @@ impl Device {
             }),
             GFP_KERNEL,
         )?;
-        device.inner.lock().volume.add_entropy(random::u64());
+        let mut inner = device.inner.lock();
+        inner.volume.add_entropy(random::u64());
+        inner.volume.enable_helpers(true);
+        drop(inner);
         Ok(device)
     }
 

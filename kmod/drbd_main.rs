@@ -11,7 +11,8 @@
 //!
 //! 1. `Resource::admin` (mutex): one administrative command at a time
 //! 2. `Registry::changes` (mutex): an object comes into being, or goes
-//! 3. `Connection::thread` (mutex)
+//! 3. `Connection::thread`, `Helpers::threads` (mutexes)
+//!    `Device::frozen_filesystem` (mutex): held while I/O on the device is waited for
 //! 4. the notifier's lock (mutex): it gathers facts, so the lists come after it
 //! 5. `Registry::resources` (mutex)
 //! 6. `Resource::devices`, `Resource::connections`, `Resource::options`, `Connection::resource`,
@@ -42,6 +43,8 @@ mod connection;
 mod crypto;
 mod device;
 mod device_io;
+mod fence;
+mod helper;
 mod mem;
 mod meta_receiver;
 mod netlink;
@@ -57,6 +60,7 @@ mod role;
 #[cfg(drbd_selftest)]
 mod selftest;
 mod sender;
+mod suspend;
 mod sys;
 mod threads;
 mod verify;
@@ -74,6 +78,7 @@ struct Drbd {
     #[cfg(drbd_selftest)]
     _selftest: selftest::SelfTest,
     _control: netlink::Control,
+    _helpers: helper::Owner,
     _proc: os::procfs::ProcFile,
     _major: os::disk::Major,
     _deferred: os::deferred::Queue,
@@ -84,7 +89,8 @@ impl kernel::Module for Drbd {
         let deferred = os::deferred::Queue::new()?;
         let major = os::disk::Major::register()?;
         let notifier = notify::Notifier::new()?;
-        let registry = resource::Registry::new(notifier)?;
+        let helpers = helper::Helpers::new()?;
+        let registry = resource::Registry::new(notifier, helpers.clone())?;
         let proc = proc::create(&registry)?;
         pr_info!(
             "version 9.90.0, protocol 100-101, API {}\n",
@@ -94,6 +100,7 @@ impl kernel::Module for Drbd {
             #[cfg(drbd_selftest)]
             _selftest: selftest::run()?,
             _control: netlink::Control::start(registry)?,
+            _helpers: helper::Owner(helpers),
             _proc: proc,
             _major: major,
             _deferred: deferred,

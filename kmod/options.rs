@@ -8,6 +8,7 @@ use crate::{
     connection::Connection,
     crypto::Algorithms,
     device::Device,
+    fence,
     os::lock::Arc,
     resource::Resource,
 };
@@ -24,6 +25,9 @@ use kernel::prelude::*;
 pub(crate) fn set_resource_options(resource: &Arc<Resource>, options: &ResourceOptions) -> Outcome {
     let _admin = resource.admin.lock();
     *resource.options.lock() = *options;
+    for device in resource.devices().map_err(kernel_error)?.iter() {
+        fence::update_context(resource, device);
+    }
     resource.notifier.resource_changed(resource);
     OK
 }
@@ -64,6 +68,7 @@ pub(crate) fn set_net_options(
     let established = connection.is_established();
     for device in connection.devices().iter() {
         let options = connection.peer_options(device.number);
+        fence::update_context(resource, device);
         device.with(|inner, link, _| {
             inner.volume.set_peer_options(options);
             inner.volume.context_mut().two_primaries = net.two_primaries;

@@ -4,6 +4,7 @@
 use crate::{
     connection::Connection,
     device::Device,
+    helper::{Helpers, Programs},
     notify::Notifier,
     os::{
         lock::{new_mutex, Arc, Atomic, Mutex, Relaxed},
@@ -35,6 +36,9 @@ pub(crate) struct Resource {
     /// Role of a resource without volumes.
     bare_primary: Atomic<bool>,
     pub(crate) notifier: Arc<Notifier>,
+    pub(crate) helpers: Arc<Helpers>,
+    /// Its programs that run.
+    pub(crate) programs: Arc<Programs>,
     _module: ModuleRef,
 }
 
@@ -43,9 +47,10 @@ impl Resource {
     pub(crate) fn new(
         name: &str,
         options: ResourceOptions,
-        notifier: Arc<Notifier>,
+        registry: &Registry,
     ) -> Result<Arc<Self>> {
         let name = CString::try_from_fmt(fmt!("{}", name))?;
+        let programs = Programs::new()?;
         let module = ModuleRef::get().ok_or(ENODEV)?;
         Arc::pin_init(
             pin_init!(Resource {
@@ -55,7 +60,9 @@ impl Resource {
                 devices <- new_mutex!(KVec::new(), "drbd_devices"),
                 connections <- new_mutex!(KVec::new(), "drbd_connections"),
                 bare_primary: Atomic::new(false),
-                notifier,
+                notifier: registry.notifier.clone(),
+                helpers: registry.helpers.clone(),
+                programs,
                 _module: module,
             }),
             GFP_KERNEL,
@@ -176,16 +183,18 @@ pub(crate) struct Registry {
     #[pin]
     pub(crate) changes: Mutex<()>,
     pub(crate) notifier: Arc<Notifier>,
+    helpers: Arc<Helpers>,
 }
 
 impl Registry {
     /// An empty list. Context: task.
-    pub(crate) fn new(notifier: Arc<Notifier>) -> Result<Arc<Self>> {
+    pub(crate) fn new(notifier: Arc<Notifier>, helpers: Arc<Helpers>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Registry {
                 resources <- new_mutex!(KVec::new(), "drbd_resources"),
                 changes <- new_mutex!((), "drbd_changes"),
                 notifier,
+                helpers,
             }),
             GFP_KERNEL,
         )

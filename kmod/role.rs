@@ -5,6 +5,7 @@ use crate::{
     admin::{kernel_error, refuse, state_code, Outcome},
     change::request_state,
     device::Device,
+    fence,
     os::{
         lock::{Arc, Relaxed},
         timer::sleep_ms,
@@ -22,15 +23,21 @@ const OPENER_PATIENCE_MS: u32 = 1000;
 
 /// primary and secondary. Context: a process of user space.
 pub(crate) fn set_role(resource: &Arc<Resource>, primary: bool, force: bool) -> Outcome {
-    let _admin = resource.admin.lock();
-    if primary {
-        promote(resource, force)
-    } else {
-        demote(resource)
+    let mut admin = Some(resource.admin.lock());
+    if !primary {
+        return demote(resource);
     }
+    // The handler runs commands, which need the lock.
+    let mut fence = || {
+        drop(admin.take());
+        let fenced = fence::for_promotion(resource);
+        admin = Some(resource.admin.lock());
+        fenced
+    };
+    promote(resource, force, &mut fence)
 }
 
-fn promote(resource: &Arc<Resource>, force: bool) -> Outcome {
+fn promote(resource: &Arc<Resource>, force: bool, fence: &mut dyn FnMut() -> bool) -> Outcome {
     let devices = resource.devices().map_err(kernel_error)?;
     if resource.role() == Role::Primary {
         return Ok(state_code(Ss::NothingToDo));
@@ -40,7 +47,7 @@ fn promote(resource: &Arc<Resource>, force: bool) -> Outcome {
     });
     ping_peers(resource, ping_timeout_ms);
     let promotion = Promotion::new(devices.len(), force, ping_timeout_ms);
-    drive(resource, &devices, promotion, Role::Primary)
+    drive(resource, &devices, promotion, Role::Primary, fence)
 }
 
 /// Finds out whether the peer is still there, so that a dead one does not take part.
@@ -84,6 +91,8 @@ pub(crate) fn demote(resource: &Arc<Resource>) -> Outcome {
         &devices,
         Promotion::demotion(devices.len()),
         Role::Secondary,
+        // Nobody is fenced for that.
+        &mut || false,
     )
 }
 
@@ -92,10 +101,24 @@ fn drive(
     devices: &KVec<Arc<Device>>,
     mut promotion: Promotion,
     role: Role,
+    fence: &mut dyn FnMut() -> bool,
 ) -> Outcome {
     loop {
         match promotion.step() {
             Step::Sleep { ms } => sleep_ms(ms),
+            Step::FencePeer => {
+                promotion.fenced(fence());
+                let still_there = |device: &Arc<Device>| {
+                    let found = resource.device(device.number);
+                    found.is_some_and(|found| Arc::ptr_eq(&found, device))
+                };
+                if !devices.iter().all(still_there) {
+                    return Err(refuse(
+                        state_code(Ss::UnknownError),
+                        "the resource was taken down while its peer was being fenced",
+                    ));
+                }
+            }
             Step::Failed(code) => return Err(refuse(state_code(code), "")),
             Step::Ask { volume, request } => {
                 let Some(device) = devices.get(volume) else {

@@ -128,6 +128,9 @@ void kg_iov_iter_bio(struct iov_iter *iter, unsigned int direction, struct bio *
 
 void *kg_kmap_segment(const struct bio_vec *bv) { return bvec_kmap_local((struct bio_vec *)bv); }
 void kg_kunmap_segment(const void *addr) { kunmap_local(addr); }
+int kg_disk_freeze(struct gendisk *disk) { return bdev_freeze(disk->part0); }
+int kg_disk_thaw(struct gendisk *disk) { return bdev_thaw(disk->part0); }
+void kg_disk_get(struct gendisk *disk) { get_device(disk_to_dev(disk)); }
 bool kg_disk_was_added(struct gendisk *disk) { return test_bit(GD_ADDED, &disk->state); }
 
 /* --- sockets ----------------------------------------------------------------------------- */

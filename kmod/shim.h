@@ -105,6 +105,9 @@ bool kg_bio_sendpage_ok(struct bio *bio);
 void kg_iov_iter_bio(struct iov_iter *iter, unsigned int direction, struct bio *bio, size_t from);
 void *kg_kmap_segment(const struct bio_vec *bv);
 void kg_kunmap_segment(const void *addr);
+int kg_disk_freeze(struct gendisk *disk);
+int kg_disk_thaw(struct gendisk *disk);
+void kg_disk_get(struct gendisk *disk);
 bool kg_disk_was_added(struct gendisk *disk);
 
 /* struct sock is opaque in kernel::bindings */

@@ -5,6 +5,7 @@ use crate::{
     compare::compare,
     crypto::Digester,
     device::Device,
+    fence, helper,
     os::{
         backing::WriteFlags,
         kthread::{Ctl, KThread},
@@ -112,8 +113,10 @@ fn tend(resource: &Arc<Resource>, device: &Arc<Device>, todo: Todo) {
         resource.notifier.device_changed(resource, device);
     }
     if todo.has(Todo::HELPER) {
-        // Handlers come with fencing: until then the event is only told.
-        let _ = device.with(|inner, _, _| inner.volume.take_helper());
+        helper::start_next(resource, device);
+    }
+    if todo.has(Todo::UNFENCE) {
+        fence::after_resync(resource);
     }
 }
 

@@ -111,7 +111,6 @@ fn requests_decode_or_are_refused_for_what_is_not_implemented() {
     assert!(accepted > 60, "only {accepted}");
     let expected = [
         "20-resource-options-quorum.txt 1: ERR_INVALID_REQUEST(162) quorum: only 'off' is implemented in this version",
-        "40-fence-peer.txt 1: ERR_INVALID_REQUEST(162) fencing: only 'dont-care' is implemented in this version",
     ];
     assert_eq!(refused, expected);
 }

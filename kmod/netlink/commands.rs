@@ -13,7 +13,7 @@ use crate::{
         params,
     },
     resource::{Registry, Resource},
-    role, verify,
+    role, suspend, verify,
 };
 use core::net::SocketAddr;
 use drbd_core::{
@@ -200,7 +200,14 @@ fn dispatch(
         Request::Secondary { resource: name, .. } => {
             role::set_role(&resource(registry, name)?, false, false)
         }
-        Request::Down { resource: name } => admin::down(registry, &resource(registry, name)?),
+        Request::Down { resource: name } => {
+            let resource = resource(registry, name)?;
+            let down = admin::down(registry, &resource);
+            if down.is_ok() {
+                resource.programs.wait();
+            }
+            down
+        }
         Request::ForgetPeer { .. } => {
             missing("forget-peer is not implemented: use drbdmeta while the volume is down")
         }
@@ -266,9 +273,11 @@ fn on_object(
         Request::Outdate { minor: number } => change::outdate(&minor(registry, number)?.1),
         Request::Resize { .. } => missing("online resize is not implemented"),
         Request::NewCurrentUuid { .. } => missing("new-current-uuid is not implemented"),
-        Request::SuspendIo { .. } | Request::ResumeIo { .. } => {
-            missing("suspend-io and resume-io are not implemented")
-        }
+        Request::SuspendIo {
+            minor: number,
+            freeze,
+        } => suspend::suspend(&minor(registry, number)?.0, freeze),
+        Request::ResumeIo { minor: number } => suspend::resume(&minor(registry, number)?.0),
         request => on_peer(registry, request, timeout_type),
     }
 }

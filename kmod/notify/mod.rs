@@ -10,6 +10,7 @@
 mod object;
 mod told;
 
+use core::net::SocketAddr;
 use crate::{
     conf::Path,
     connection::Connection,
@@ -148,6 +149,30 @@ impl Notifier {
         self.resource_changed(resource);
     }
 
+    /// A helper program is called, or has ended: its name and wait status.
+    pub(crate) fn helper(
+        &self,
+        resource: &Resource,
+        device: Option<&Device>,
+        connection: Option<&Connection>,
+        called: (&'static str, u32),
+        kind: NotificationKind,
+    ) {
+        let state = &mut *self.state.lock();
+        // What led to it is told before.
+        state.tell_changes(resource);
+        let header = NotificationHeader {
+            kind,
+            continues: false,
+        };
+        let mut writer = Writer::new(&mut state.buffer);
+        let written =
+            object::write_helper(resource, device, connection, called, header, &mut writer);
+        let sent = written.map(|(command, minor)| (command, minor, writer.bytes().len()));
+        let ends = connection.and_then(facts::ends);
+        state.multicast(resource, ends, sent);
+    }
+
     /// A resync goes on: its figures are told every few seconds.
     pub(crate) fn resync_progress(&self, resource: &Resource, device: &Device) {
         let state = &mut *self.state.lock();
@@ -279,37 +304,53 @@ impl State {
     }
 
     fn send(&mut self, resource: &Resource, event: &Event, continues: bool) {
-        let Some(server) = self.server.as_ref().filter(|server| server.has_listeners()) else {
+        if !self.is_heard() {
             return;
-        };
+        }
         let header = NotificationHeader {
             kind: event.kind,
             continues,
         };
         let mut writer = Writer::new(&mut self.buffer);
         let written = event.object.write(resource, header, &mut writer);
+        let sent = written.map(|(command, minor)| (command, minor, writer.bytes().len()));
+        self.multicast(resource, event.object.ends(), sent);
+    }
+
+    /// Whether somebody listens.
+    fn is_heard(&self) -> bool {
+        let server = self.server.as_ref();
+        server.is_some_and(|server| server.has_listeners())
+    }
+
+    /// Sends so many bytes of the buffer to whoever listens; `ends` is the connection that they are about.
+    fn multicast(
+        &mut self,
+        resource: &Resource,
+        ends: Option<(SocketAddr, SocketAddr)>,
+        written: Result<(Command, u32, usize)>,
+    ) {
+        let Some(server) = self.server.as_ref().filter(|_| self.is_heard()) else {
+            return;
+        };
         let mut rendered = Writer::new(&mut self.rendered);
-        let written = written.and_then(|written| {
-            if facts::is_v1() {
-                let extras = DiskExtras::default();
-                v1::render(writer.bytes(), event.object.ends(), &extras, &mut rendered)
-                    .map_err(|_| EMSGSIZE)?;
+        let message = written.and_then(|(command, minor, len)| {
+            let bytes = self.buffer.get(..len).unwrap_or(&[]);
+            if !facts::is_v1() {
+                return Ok((command, minor, bytes));
             }
-            Ok(written)
+            v1::render(bytes, ends, &DiskExtras::default(), &mut rendered)
+                .map_err(|_| EMSGSIZE)?;
+            Ok((command, minor, rendered.bytes()))
         });
-        match written {
-            Ok((command, minor)) => {
+        match message {
+            Ok((command, minor, bytes)) => {
                 let hdr = UserHdr {
                     minor,
                     value: RetCode::NO_ERROR.0,
                 };
-                let message = if facts::is_v1() {
-                    &rendered
-                } else {
-                    &writer
-                };
                 // A listener that is too slow is told so by its socket.
-                let _ = server.multicast(command.number(), hdr, message.bytes());
+                let _ = server.multicast(command.number(), hdr, bytes);
             }
             Err(error) => pr_warn!("{}: a change was not told: {:?}\n", resource.name(), error),
         }

@@ -5,9 +5,10 @@ use crate::{
     connection::Connection, device::Device, netlink::facts, os::lock::Arc, resource::Resource,
 };
 use core::net::SocketAddr;
+use drbd_core::config::Text;
 use drbd_core::genl::{
     state::NotificationKind, Command, ConnectionInfo, ConnectionStatistics, Context, DeviceInfo,
-    DeviceStatistics, Notification, NotificationHeader, NotifiedObject, PathInfo, PeerDeviceInfo,
+    DeviceStatistics, HelperInfo, Notification, NotificationHeader, NotifiedObject, PathInfo, PeerDeviceInfo,
     PeerDeviceStatistics, ResourceInfo, ResourceStatistics, Writer, NO_MINOR,
 };
 use kernel::prelude::*;
@@ -236,4 +237,34 @@ impl Object {
             }
         }
     }
+}
+
+/// Writes the message about a helper program, of a volume or of the connection: returns its command
+/// and minor. Context: task. Errors: `EMSGSIZE`.
+pub(super) fn write_helper(
+    resource: &Resource,
+    device: Option<&Device>,
+    connection: Option<&Connection>,
+    (name, status): (&'static str, u32),
+    header: NotificationHeader,
+    writer: &mut Writer<'_>,
+) -> Result<(Command, u32)> {
+    let peer = connection.map(|connection| (connection.peer_node_id, connection.name()));
+    let info = HelperInfo {
+        name: Text::new(name).unwrap_or_default(),
+        status,
+    };
+    let message = Notification {
+        context: Context {
+            volume: device.map(|device| u32::from(device.number)),
+            peer_node_id: peer.map(|(node_id, _)| node_id),
+            connection: peer.as_ref().map(|(_, name)| name.as_str()),
+            ..Context::resource(resource.name())
+        },
+        header,
+        object: NotifiedObject::Helper { info: &info },
+    };
+    message.encode(writer).map_err(|_| EMSGSIZE)?;
+    let minor = device.map_or(NO_MINOR, |device| device.minor);
+    Ok((message.command(), minor))
 }

@@ -224,6 +224,15 @@ impl Disk {
         unsafe { c::set_disk_ro(self.raw(), read_only) };
     }
 
+    /// The file system on the device, if there is one. Context: task.
+    pub(crate) fn filesystem(&self) -> Filesystem {
+        // SAFETY: Published disk; the reference is given back by `Filesystem`.
+        unsafe { c::kg_disk_get(self.raw()) };
+        Filesystem {
+            raw: self.inner.raw,
+        }
+    }
+
     /// Replaces the limits, with those of `below` stacked first. Context: task.
     ///
     /// What the administrator set through sysfs (`max_sectors_kb`, ...) is kept. The queue is not
@@ -392,4 +401,46 @@ unsafe extern "C" fn release(disk: *mut c::gendisk) {
 unsafe extern "C" fn free_disk(disk: *mut c::gendisk) {
     // SAFETY: The disk was published, so this is where its data ends.
     unsafe { free_private((*disk).private_data.cast()) };
+}
+
+/// Whatever file system is on a disk.
+///
+/// # Invariants
+///
+/// `raw` is a disk that was added, with a reference of ours.
+pub(crate) struct Filesystem {
+    raw: NonNull<c::gendisk>,
+}
+
+// SAFETY: A counted reference may be used from any thread.
+unsafe impl Send for Filesystem {}
+// SAFETY: As above; there is no access through a shared reference.
+unsafe impl Sync for Filesystem {}
+
+impl Filesystem {
+    /// Makes it write everything and begin nothing until the result is dropped. Without a file system
+    /// nobody can mount one meanwhile. Context: task; waits for I/O on this device, so no lock may be
+    /// held that this needs. Errors: what the file system says.
+    pub(crate) fn freeze(self) -> Result<FrozenFilesystem> {
+        // SAFETY: By the invariant; `part0` lives as long as the disk.
+        to_result(unsafe { c::kg_disk_freeze(self.raw.as_ptr()) })?;
+        Ok(FrozenFilesystem(self))
+    }
+}
+
+impl Drop for Filesystem {
+    fn drop(&mut self) {
+        // SAFETY: Our own reference, given back once.
+        unsafe { c::put_disk(self.raw.as_ptr()) };
+    }
+}
+
+/// A file system that rests. Dropping it lets it go on. Context of that: task.
+pub(crate) struct FrozenFilesystem(Filesystem);
+
+impl Drop for FrozenFilesystem {
+    fn drop(&mut self) {
+        // SAFETY: By the invariant of `Filesystem`; this takes back our own freeze.
+        let _ = unsafe { c::kg_disk_thaw(self.0.raw.as_ptr()) };
+    }
 }

@@ -337,7 +337,7 @@ impl Receiver<'_> {
         frame: &Frame,
         packet: Packet,
     ) -> Result<(), End> {
-        self.wait_for(device, |volume| !volume.bulk_running())?;
+        self.wait_for(device, |volume| !volume.receiver_waits())?;
         match packet {
             Packet::Data(_) | Packet::Trim(_) | Packet::Zeroes(_) => {
                 self.write(device, frame, &packet)

@@ -151,6 +151,13 @@ impl Node {
                 *wake_ms = now + u64::from(ms);
                 true
             }
+            Step::FencePeer => match self.fence_for_promotion(now) {
+                None => false,
+                Some(fenced) => {
+                    promotion.fenced(fenced);
+                    true
+                }
+            },
             Step::Failed(code) => self.finish(Err(format!("{code:?}"))),
             Step::Ask { volume, request } => {
                 let mut was_asked = false;

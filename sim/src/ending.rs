@@ -62,6 +62,7 @@ impl Node {
                     vol.volume.disconnected(&mut self.queues, now);
                     vol.after();
                 }
+                self.after_loss(now);
                 self.phase = Phase::Settling;
                 true
             }

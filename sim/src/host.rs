@@ -253,8 +253,8 @@ impl Node {
             }
         }
         let vol = &mut self.vols[v];
-        if todo.has(Todo::HELPER) {
-            let _ = vol.volume.take_helper();
+        if todo.has(Todo::HELPER) && vol.helper.is_none() {
+            vol.helper = vol.volume.next_helper();
         }
         if todo.has(Todo::COMPARE) {
             vol.compare(&mut self.queues, now);

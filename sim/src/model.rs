@@ -95,6 +95,15 @@ impl Model {
         self.pending.len()
     }
 
+    /// The volume that a request was for.
+    pub(crate) fn volume_of(&self, done: &Completion) -> usize {
+        let is = |pending: &&Pending| pending.req.id == done.req.id;
+        self.pending
+            .iter()
+            .find(is)
+            .map_or(0, |pending| pending.volume)
+    }
+
     fn add(view: &mut Possible, at: u64, tag: u64) {
         let tags = &mut view.entry(at).or_default().tags;
         if !tags.contains(&tag) {

@@ -4,6 +4,7 @@
 use super::{
     admin::Admin,
     disk::{FakeDisk, Payload},
+    fence::Handler,
     heap::{filled, Heap, Rng},
     metadata::{self, MdSetup},
     net::Frame,
@@ -18,7 +19,7 @@ use drbd_core::{
         volume::{DiskOptions, End, IoResult, PeerOptions, Todo, Volume},
     },
     meta::Block,
-    state::State,
+    state::{action::Helper, Fencing, OnNoData, State},
     wire::{dialect::Dialect, handshake::ReplicationProtocol, packet::Packet},
 };
 use std::collections::VecDeque;
@@ -116,6 +117,8 @@ pub(crate) struct Vol {
     /// Counts changes of the state.
     pub(crate) changes: u64,
     pub(crate) read_only: bool,
+    /// A helper program of this volume runs.
+    pub(crate) helper: Option<Helper>,
 }
 
 impl Vol {
@@ -151,6 +154,7 @@ impl Vol {
             wake: false,
             changes: 0,
             read_only: true,
+            helper: None,
         }
     }
 
@@ -356,6 +360,14 @@ pub(crate) struct Node {
     pub(crate) completions: Vec<Completion>,
     /// Whether the last end was a disagreement.
     pub(crate) last_end: Option<End>,
+    /// It runs helper programs.
+    pub(crate) helpers: bool,
+    /// The fence-peer handler that runs.
+    pub(crate) handler: Option<Handler>,
+    pub(crate) fencing: Fencing,
+    pub(crate) on_no_data: OnNoData,
+    /// The administrator resumed I/O since the last connection.
+    pub(crate) resumed: bool,
     pub(crate) trace: bool,
 }
 
@@ -392,6 +404,11 @@ impl Node {
             admin_result: None,
             completions: Vec::new(),
             last_end: None,
+            helpers: false,
+            handler: None,
+            fencing: Fencing::DontCare,
+            on_no_data: OnNoData::IoError,
+            resumed: false,
             trace: std::env::var_os("ENGINE_TRACE").is_some(),
         }
     }
@@ -430,7 +447,8 @@ impl Node {
         let protocol = self.protocol;
         let peer_options = self.peer_options;
         let two_primaries = self.two_primaries;
-        let trace = self.trace;
+        let (helpers, trace) = (self.helpers, self.trace);
+        let (fencing, on_no_data) = (self.fencing, self.on_no_data);
         *self = Node::new(self.index, &[], md, rng);
         self.queues = Queues::new(vols.len());
         self.vols = vols;
@@ -438,6 +456,12 @@ impl Node {
         self.peer_options = peer_options;
         self.two_primaries = two_primaries;
         self.trace = trace;
+        self.helpers = helpers;
+        (self.fencing, self.on_no_data) = (fencing, on_no_data);
+        self.update_context();
+        for vol in &mut self.vols {
+            vol.volume.enable_helpers(helpers);
+        }
         self.up = false;
     }
 

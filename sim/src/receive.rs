@@ -43,7 +43,7 @@ impl Node {
             .early
             .as_ref()
             .is_some_and(|(v, seq_num, _)| !self.vols[*v].volume.sequence_reached(*seq_num));
-        early || self.barrier.is_some() || self.vols.iter().any(|vol| vol.volume.bulk_running())
+        early || self.barrier.is_some() || self.vols.iter().any(|vol| vol.volume.receiver_waits())
     }
 
     /// The sender gives up waiting for acknowledgements that may never come.

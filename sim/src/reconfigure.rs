@@ -12,7 +12,7 @@ use drbd_core::{
     config::{OnCongestion, ReadBalancing},
     engine::link::Link,
     engine::volume::PeerOptions,
-    state::{Conn, Request},
+    state::{Conn, Fencing, Request, Role},
     wire::{
         alg_name::AlgName,
         handshake::{Protocol, ReplicationProtocol},
@@ -42,7 +42,7 @@ impl Play {
 
     /// The administrator changes an option of node `n`.
     pub(crate) fn reconfigure(&mut self, n: usize) {
-        match self.rng.below(5) {
+        match self.rng.below(7) {
             3 => {
                 let node = &mut self.world.nodes[n];
                 node.draw_pace(&mut self.rng);
@@ -59,6 +59,7 @@ impl Play {
                     asked: false,
                 });
             }
+            5 | 6 => self.suspend_or_resume(n),
             0 => {
                 let protocol = self.rng.pick(&[
                     ReplicationProtocol::A,
@@ -66,6 +67,10 @@ impl Play {
                     ReplicationProtocol::B,
                     ReplicationProtocol::C,
                 ]);
+                let stonith = self.world.nodes[n].fencing == Fencing::ResourceAndStonith;
+                if stonith && protocol == ReplicationProtocol::A {
+                    return;
+                }
                 self.say(|| format!("{n}: net-options --protocol={protocol:?}"));
                 self.world.switch_protocol(n, protocol);
             }
@@ -85,6 +90,26 @@ impl Play {
                 self.say(|| format!("{n}: disk-options --read-balancing={policy:?}"));
                 self.world.nodes[n].set_read_balancing(policy);
             }
+        }
+    }
+
+    /// suspend-io, or what ends it.
+    fn suspend_or_resume(&mut self, n: usize) {
+        let node = &self.world.nodes[n];
+        let state = node.state();
+        let (now, stopped) = (self.world.now, state.suspended());
+        // Who resumes by hand what waits for fencing has to know that nobody is promoted meanwhile.
+        let fences = node.handler.is_some() || self.world.nodes[1 - n].handler.is_some();
+        let by_hand = state.susp_fen && (fences || self.world.nodes[1 - n].admin.is_some());
+        if by_hand || !stopped && state.role != Role::Primary {
+            return;
+        }
+        if stopped {
+            self.say(|| format!("{n}: resume-io"));
+            self.world.nodes[n].resume_io(now);
+        } else {
+            self.say(|| format!("{n}: suspend-io"));
+            self.world.nodes[n].suspend_io(now);
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Step {
     NoticeEnd(usize),
     Admin(usize),
     Forgive(usize),
+    Helper(usize, usize),
+    Handler(usize),
 }
 
 impl World {
@@ -57,6 +59,12 @@ impl World {
                 if vol.todo != Todo::NONE || due {
                     steps.push(Step::Work(n, v));
                 }
+                if vol.helper.is_some() {
+                    steps.push(Step::Helper(n, v));
+                }
+            }
+            if node.handler.as_ref().is_some_and(|at| at.result.is_none()) {
+                steps.push(Step::Handler(n));
             }
             if node.admin.is_some() {
                 steps.push(Step::Admin(n));
@@ -143,6 +151,8 @@ impl World {
             Step::Barrier(n) => self.nodes[n].pass_barrier(now),
             Step::Forgive(n) => self.nodes[n].forgive(now),
             Step::Join(n) => self.join(n),
+            Step::Helper(n, v) => return self.helper_ends(n, v),
+            Step::Handler(n) => return self.handler_step(n),
             Step::NoticeEnd(n) => self.notice_end(n),
             Step::End(n) if self.nodes[n].phase == Phase::WfConnection => {
                 let node = &mut self.nodes[n];

@@ -123,6 +123,8 @@ impl Play {
     pub(crate) fn long(seed: u64, two_primaries: bool, trace: bool) -> Play {
         let mut play = setup_sized(seed, &SIZES_LONG);
         play.mood = Mood::of_seed(seed);
+        play.world.enable_helpers();
+        play.world.draw_fencing(seed);
         play.world.set_trace(trace);
         if two_primaries || dual::is_dual(seed) {
             play.allow_two_primaries();
@@ -186,6 +188,7 @@ impl Play {
     /// reason that they tell, as a long story may end.
     pub(crate) fn calm_down(&mut self) -> bool {
         let world = &mut self.world;
+        world.calm = true;
         world.hold_io = [false; 2];
         world.hold_md = [false; 2];
         world.stalled = [false; 2];
@@ -195,6 +198,12 @@ impl Play {
         for n in 0..2 {
             if !world.nodes[n].up {
                 world.boot(n);
+            }
+            let now = world.now;
+            for vol in 0..self.volumes {
+                if world.nodes[n].vols[vol].volume.state().susp {
+                    world.nodes[n].resume_io(now);
+                }
             }
         }
         if self.dual {

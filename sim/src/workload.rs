@@ -4,7 +4,7 @@
 use super::{admin::Admin, node::Phase, story::Play};
 use drbd_core::{
     engine::op::Action,
-    state::{Conn, Disk, Request, Role},
+    state::{Conn, Disk, Fencing, Request, Role},
     uuid::{compare::compare, Compared, PeerUuids, UuidFlags},
 };
 
@@ -136,7 +136,13 @@ impl Play {
                 let settled = node
                     .vols
                     .iter()
-                    .all(|vol| vol.volume.state().disk == Disk::UpToDate);
+                    .all(|vol| vol.volume.state().disk >= Disk::Consistent);
+                // A Primary that is lost may be shot, if it told nobody of what is not here.
+                let frozen = |vol: &super::node::Vol| vol.volume.state().susp_fen;
+                let shot = node.fencing == Fencing::ResourceAndStonith
+                    && !connected
+                    && peer.vols.iter().all(frozen);
+                let peer_primary = peer_primary && !shot;
                 // Between the loss of the connection and the new generation nobody can tell.
                 let clear = !peer_primary && (connected || !peer.up || !peer.ending());
                 if peer_calm && clear && (settled || connected) && self.is_newest(n) {

@@ -75,6 +75,8 @@ pub(crate) struct World {
     pub(crate) frozen: [bool; 2],
     /// Only one step in so many lets something arrive; 0 for a fast network.
     pub(crate) slow: u64,
+    /// Faults are over: everybody does what leads to rest.
+    pub(crate) calm: bool,
     pub(crate) trace: bool,
     /// The protocol that the administrator set last.
     pub(crate) protocol: Option<ReplicationProtocol>,
@@ -121,6 +123,7 @@ impl World {
             stalled: [false; 2],
             frozen: [false; 2],
             slow: 0,
+            calm: false,
             trace: std::env::var_os("ENGINE_TRACE").is_some(),
             #[cfg(test)]
             blocks_resynced_from: 0,
@@ -180,6 +183,8 @@ impl World {
                 if self.trace {
                     eprintln!("{n} completes {completion:?}");
                 }
+                let v = self.model.volume_of(&completion);
+                self.check_frozen(n, &completion, v);
                 self.model.completed(n, &completion, &self.nodes);
             }
         }

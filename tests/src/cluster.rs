@@ -92,6 +92,13 @@ impl Setup {
         self
     }
 
+    /// The same with another line in the `options` section.
+    #[must_use]
+    pub fn option(mut self, line: &str) -> Setup {
+        self.config.options.push(line.to_owned());
+        self
+    }
+
     /// The same with another line in the `disk` section.
     #[must_use]
     pub fn disk_option(mut self, line: &str) -> Setup {

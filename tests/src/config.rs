@@ -55,6 +55,8 @@ pub struct Config {
     pub net: Vec<String>,
     /// Lines of the `disk` section.
     pub disk: Vec<String>,
+    /// Lines of the `options` section.
+    pub options: Vec<String>,
 }
 
 impl Config {
@@ -84,9 +86,17 @@ impl Config {
         if !net.iter().any(|line| line.starts_with("protocol ")) {
             net.insert(0, "protocol C".to_owned());
         }
+        // Before DRBD 9 the peer was fenced for a disk.
+        let old = kind == Kind::Stock;
+        let (fencing, net): (Vec<String>, Vec<String>) = net
+            .into_iter()
+            .partition(|line| old && line.starts_with("fencing "));
         text += &section("net", &net);
-        if !self.disk.is_empty() {
-            text += &section("disk", &self.disk);
+        let disk = [fencing, self.disk.clone()].concat();
+        for (name, lines) in [("disk", &disk), ("options", &self.options)] {
+            if !lines.is_empty() {
+                text += &section(name, lines);
+            }
         }
         text + "}\n"
     }
@@ -109,11 +119,27 @@ mod tests {
     }
 
     #[test]
+    fn the_old_tools_fence_for_a_disk() {
+        let config = Config {
+            net: vec!["fencing resource-only".to_owned()],
+            options: vec!["on-no-data-accessible suspend-io".to_owned()],
+            ..Config::default()
+        };
+        let ours = config.text(Kind::Ours, &hosts());
+        assert!(ours.contains("net { protocol C; fencing resource-only; }"));
+        let old = config.text(Kind::Stock, &hosts());
+        assert!(old.contains("disk { fencing resource-only; }"), "{old}");
+        let suspends = "options { on-no-data-accessible suspend-io; }";
+        assert!(ours.contains(suspends) && old.contains(suspends), "{old}");
+    }
+
+    #[test]
     fn options_go_to_their_sections() {
         let config = Config {
             meta_disk: MetaDisk::Flexible,
             net: vec!["ping-int 1".to_owned()],
             disk: vec!["al-extents 67".to_owned()],
+            options: Vec::new(),
         };
         let text = config.text(Kind::Ours, &hosts());
         assert!(text.contains("net { protocol C; ping-int 1; }"), "{text}");

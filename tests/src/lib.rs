@@ -13,6 +13,7 @@ pub mod config;
 pub mod dice;
 pub mod disks;
 pub mod load;
+pub mod recorder;
 pub mod scenario;
 pub mod side;
 pub mod view;

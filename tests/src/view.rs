@@ -15,6 +15,8 @@ use serde::Deserialize;
 pub struct View {
     /// Own role.
     pub role: String,
+    /// Why I/O is suspended; empty if it is not, and for the old driver.
+    pub suspended: String,
     /// Own disk state.
     pub disk: String,
     /// Connection state; `Connected` whatever the volume does.
@@ -87,6 +89,16 @@ impl View {
             .unwrap_or_default();
         Ok(View {
             role: resource.role,
+            suspended: [
+                ("user", resource.suspended_user),
+                ("no-data", resource.suspended_no_data),
+                ("fencing", resource.suspended_fencing),
+            ]
+            .iter()
+            .filter(|(_, on)| *on)
+            .map(|(why, _)| *why)
+            .collect::<Vec<_>>()
+            .join(","),
             disk: device.disk_state,
             connection: connection.connection_state,
             replication: peer.replication_state,
@@ -130,6 +142,7 @@ impl View {
         let (disk, peer_disk) = pair("ds");
         Ok(View {
             role,
+            suspended: String::new(),
             disk,
             connection,
             replication,
@@ -161,6 +174,12 @@ fn connection_of(cs: &str) -> (String, String) {
 #[serde(rename_all = "kebab-case")]
 struct Resource {
     role: String,
+    #[serde(default)]
+    suspended_user: bool,
+    #[serde(default)]
+    suspended_no_data: bool,
+    #[serde(default)]
+    suspended_fencing: bool,
     #[serde(default)]
     devices: Vec<Device>,
     #[serde(default)]

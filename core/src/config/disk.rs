@@ -27,8 +27,7 @@ option_group! {
     disk_size: u64 = u64(4, 0, 1 << 41, 0).scale(Scale::Sectors).unit(Unit::Bytes).option("size").invariant()
         .also_84().default_only("size: using a part of the backing device is not implemented in this version");
     /// What a local I/O error does.
-    on_io_error: OnIoError = word(6, ON_IO_ERROR, 2).option("on-io-error").also_84()
-        .only(&[2, 0], "on-io-error: 'call-local-io-error' is not implemented in this version");
+    on_io_error: OnIoError = word(6, ON_IO_ERROR, 2).option("on-io-error").also_84();
     /// Minor whose resync goes first; -1 for none.
     resync_after: i32 = s32(9, -1, 1_048_575, -1).option("resync-after").also_84()
         .default_only("resync-after is not implemented in this version");

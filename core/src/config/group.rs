@@ -342,7 +342,6 @@ mod tests {
     fn what_is_not_implemented_is_refused_by_name() {
         let mut net = NetOptions::default();
         for (nr, value, word) in [
-            (30, Value::Int(2), "fencing"),
             (20, Value::Int(11), "rr-conflict"),
             (35, Value::Text("rdma"), "transport"),
         ] {
@@ -355,7 +354,8 @@ mod tests {
         let mut disk = DiskOptions::default();
         disk.set(6, Value::Int(0)).unwrap();
         assert_eq!(disk.on_io_error, OnIoError::PassOn);
-        assert!(disk.set(6, Value::Int(1)).is_err());
+        disk.set(6, Value::Int(1)).unwrap();
+        assert_eq!(disk.on_io_error, OnIoError::CallHelper);
         let mut resource = ResourceOptions::default();
         assert!(!resource.auto_promote);
         assert!(resource

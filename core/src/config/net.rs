@@ -70,8 +70,7 @@ option_group! {
     /// Compress bitmaps on the wire.
     use_rle: bool = flag(29, true).option("use-rle").also_84();
     /// Whether losing the peer asks for fencing.
-    fencing_policy: Fencing = word(30, FENCING, 0).option("fencing").at_84(3, 7)
-        .default_only("fencing: only 'dont-care' is implemented in this version");
+    fencing_policy: Fencing = word(30, FENCING, 0).option("fencing").at_84(3, 7);
     /// Name of the peer.
     name: Text<64> = text_given(31, 64).option("_name");
     /// Use csums-alg only after a crash of the primary.

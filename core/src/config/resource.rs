@@ -25,8 +25,7 @@ option_group! {
     cpu_mask: Text<256> = text(1, 256).option("cpu-mask").also_84()
         .default_only("cpu-mask: binding threads to CPUs is not implemented in this version");
     /// What I/O does while neither the local nor a remote disk has the data.
-    on_no_data: OnNoData = word(2, IO_ERROR_OR_SUSPEND, 0).option("on-no-data-accessible").also_84()
-        .default_only("on-no-data-accessible: only 'io-error' is implemented in this version");
+    on_no_data: OnNoData = word(2, IO_ERROR_OR_SUSPEND, 0).option("on-no-data-accessible").also_84();
     /// Promote on the first open for writing, demote on the last close.
     auto_promote: bool = flag(3, true).option("auto-promote")
         .only(&[0], "auto-promote is not implemented in this version; promote with 'primary'");

@@ -7,7 +7,7 @@
 //! reports how it ended. What a refusal can be answered with is in [`crate::state::promote`].
 
 use crate::state::{
-    promote::{after_refusal, Next, ATTEMPTS_MAX},
+    promote::{after_fencing, after_refusal, Next, ATTEMPTS_MAX},
     Request, Role, Ss, State,
 };
 
@@ -21,6 +21,8 @@ pub enum Step {
         /// The change.
         request: Request,
     },
+    /// Run the fence-peer handler without any lock, then [`Promotion::fenced`].
+    FencePeer,
     /// Sleep, then ask for the next step.
     Sleep {
         /// How long.
@@ -63,6 +65,8 @@ pub struct Promotion {
     request: Request,
     sleep_ms: u32,
     ping_timeout_ms: u32,
+    /// The handler is wanted, because of this refusal.
+    fences: Option<Ss>,
     phase: Phase,
 }
 
@@ -90,6 +94,7 @@ impl Promotion {
             request: Request::NONE.role(role),
             sleep_ms: 0,
             ping_timeout_ms,
+            fences: None,
             phase: Phase::Asking,
         }
     }
@@ -99,6 +104,9 @@ impl Promotion {
         let pause_ms = core::mem::take(&mut self.sleep_ms);
         if pause_ms > 0 {
             return Step::Sleep { ms: pause_ms };
+        }
+        if self.fences.is_some() {
+            return Step::FencePeer;
         }
         match self.phase {
             Phase::Asking if self.next >= self.volumes => Step::Finish {
@@ -166,10 +174,23 @@ impl Promotion {
                 self.waited = true;
                 self.sleep_ms = self.ping_timeout_ms.saturating_add(100);
             }
-            // Fencing is not offered yet: there is no handler to run.
-            Next::FencePeer | Next::GiveUp => return false,
+            Next::FencePeer => self.fences = Some(code),
+            Next::GiveUp => return false,
         }
         true
+    }
+
+    /// The handler of the last [`Step::FencePeer`] ended, and the peer is `fenced` or is not.
+    pub fn fenced(&mut self, fenced: bool) {
+        let Some(code) = self.fences.take() else {
+            return;
+        };
+        match after_fencing(self.request, code, fenced, self.force) {
+            Next::Try(request) | Next::TrySplitBrain(request) => self.request = request,
+            Next::TryForced(_) | Next::FencePeer | Next::WaitForPeer | Next::GiveUp => {
+                self.phase = Phase::RollingBack(code);
+            }
+        }
     }
 }
 
@@ -234,7 +255,7 @@ mod tests {
                 Step::Failed(code) => return assert_eq!(code, Ss::InTransientState),
                 Step::Ask { .. } => promotion.result(Ss::InTransientState, now),
                 Step::Sleep { .. } => {}
-                Step::Finish { .. } => panic!("it never agreed"),
+                Step::Finish { .. } | Step::FencePeer => panic!("it never agreed"),
             }
         }
         panic!("it waits for ever");
@@ -256,6 +277,27 @@ mod tests {
         );
         promotion.result(Ss::CwSuccess, now);
         assert_eq!(promotion.step(), Step::Finish { forced: true });
+    }
+
+    #[test]
+    fn a_consistent_disk_needs_a_fenced_peer() {
+        let now = State {
+            disk: Disk::Consistent,
+            ..State::UNCONFIGURED
+        };
+        for fenced in [true, false] {
+            let mut promotion = Promotion::new(1, false, 500);
+            let _ = asked(promotion.step());
+            promotion.result(Ss::NoUpToDateDisk, now);
+            assert_eq!(promotion.step(), Step::FencePeer);
+            promotion.fenced(fenced);
+            if fenced {
+                let request = Request::NONE.role(Role::Primary).disk(Disk::UpToDate);
+                assert_eq!(asked(promotion.step()), (0, request));
+            } else {
+                assert_eq!(promotion.step(), Step::Failed(Ss::NoUpToDateDisk));
+            }
+        }
     }
 
     #[test]

@@ -4,13 +4,66 @@
 //! The order is part of the protocol: P_SYNC_UUID before any P_STATE that shows the resync, P_UUIDS before the P_STATE
 //! that depends on it (wire-protocol.md section 15).
 
-/// A user-space helper that a change of state calls.
+/// A helper program of user space that is called for a volume (control-plane section 10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Helper {
+    /// Two nodes wrote without each other; a policy may still solve it.
+    InitialSplitBrain = 0,
+    /// Nothing solves it: the connection ends.
+    SplitBrain,
+    /// A Primary would have to take the peer's data, and `rr-conflict` says to call for help.
+    PriLost,
+    /// A policy chose this Primary's data to be given up, and it could not be demoted.
+    PriLostAfterSb,
+    /// The own disk failed and `on-io-error` says to call for help.
+    LocalIoError,
     /// A Primary lost its last up-to-date copy.
     PriOnInconDegr,
-    /// The own disk failed and `on-io-error` says to call for help. Runs before the peer hears of it.
-    LocalIoError,
+    /// This node is about to take blocks from the peer. An exit code other than 0 forbids it.
+    BeforeResyncTarget,
+    /// This node is about to give blocks to the peer. An exit code other than 0 and 3 forbids it.
+    BeforeResyncSource,
+    /// The blocks of the peer are here, or as many as could be had.
+    AfterResyncTarget,
+    /// Online verify found blocks that differ.
+    OutOfSync,
+}
+
+impl Helper {
+    /// All of them, in the order in which they run when several are due.
+    pub const ALL: [Helper; 10] = [
+        Helper::InitialSplitBrain,
+        Helper::SplitBrain,
+        Helper::PriLost,
+        Helper::PriLostAfterSb,
+        Helper::LocalIoError,
+        Helper::PriOnInconDegr,
+        Helper::BeforeResyncTarget,
+        Helper::BeforeResyncSource,
+        Helper::AfterResyncTarget,
+        Helper::OutOfSync,
+    ];
+
+    /// A bit of its own.
+    pub const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+
+    /// The word that the program is called with.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Helper::InitialSplitBrain => "initial-split-brain",
+            Helper::SplitBrain => "split-brain",
+            Helper::PriLost => "pri-lost",
+            Helper::PriLostAfterSb => "pri-lost-after-sb",
+            Helper::LocalIoError => "local-io-error",
+            Helper::PriOnInconDegr => "pri-on-incon-degr",
+            Helper::BeforeResyncTarget => "before-resync-target",
+            Helper::BeforeResyncSource => "before-resync-source",
+            Helper::AfterResyncTarget => "after-resync-target",
+            Helper::OutOfSync => "out-of-sync",
+        }
+    }
 }
 
 /// Why the changed pages of the bitmap are written.

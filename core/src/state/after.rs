@@ -147,7 +147,7 @@ pub fn after_change(change: &Change, facts: &Facts) -> Actions {
         !no_data(old) && no_data(new),
         Action::RunHelper(Helper::PriOnInconDegr),
     );
-    thaw(old, new, facts, &mut actions);
+    thaw(new, facts, &mut actions);
     let becomes_source = !source_syncs(old.conn) && source_syncs(new.conn);
     actions.push_if(
         becomes_source && facts.apv >= 96 && has_disk(new),
@@ -184,15 +184,20 @@ pub fn after_change(change: &Change, facts: &Facts) -> Actions {
     actions
 }
 
-/// Frozen requests go on when their reason is gone.
-fn thaw(old: State, new: State, facts: &Facts, actions: &mut Actions) {
-    if new.susp_nod {
-        let reconnected = old.conn < Conn::Connected && facts.lowest_conn >= Conn::Connected;
-        let attached = matches!(old.disk, Disk::Attaching | Disk::Negotiating)
-            && facts.lowest_disk == Disk::UpToDate;
+/// Whether the peer takes part: it is as good as we are, or knows that it is not.
+fn together(conn: Conn) -> bool {
+    conn == Conn::Connected || conn >= Conn::SyncSource
+}
+
+/// Frozen requests go on when their reason is gone. What has no copy within reach waits until there is one, not
+/// only for the connection; and a peer that was lost has to know what it lacks before anybody is told of a write that
+/// only this node has, or it could be promoted without it.
+fn thaw(new: State, facts: &Facts, actions: &mut Actions) {
+    if new.susp_nod && !no_data(new) {
+        let attached = new.disk == Disk::UpToDate && facts.lowest_disk == Disk::UpToDate;
         let what = if attached {
             Some(Thaw::RestartDiskIo)
-        } else if reconnected {
+        } else if together(new.conn) && facts.lowest_conn >= Conn::Connected {
             Some(Thaw::Resend)
         } else {
             None
@@ -206,10 +211,11 @@ fn thaw(old: State, new: State, facts: &Facts, actions: &mut Actions) {
     }
     if new.susp_fen {
         if facts.lowest_conn >= Conn::Connected {
-            actions.push(Action::Thaw {
+            let resend = Action::Thaw {
                 thaw: Thaw::Resend,
                 fencing: true,
-            });
+            };
+            actions.push_if(together(new.conn), resend);
         } else if facts.highest_pdsk <= Disk::Outdated {
             actions.push_if(facts.new_uuid_deferred, Action::NewCurrentUuid);
             actions.push(Action::Thaw {

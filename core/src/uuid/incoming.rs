@@ -116,7 +116,7 @@ pub enum StateReaction {
         conn: Conn,
     },
     /// The peer rebooted while this node is frozen: outstanding requests must not be sent again. Fail the transfer log
-    /// over, begin a new data generation, forget that it was deferred, enter ProtocolError with `susp` cleared (hard).
+    /// over, begin a new data generation, forget that it was deferred, enter ProtocolError.
     PeerRebooted(Option<Handshake>),
     /// Apply the state; afterwards see [`must_answer`], clear `discard-my-data` and `consider-resync`, and sync the
     /// metadata.

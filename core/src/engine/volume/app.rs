@@ -347,6 +347,7 @@ impl<M: Mem> Volume<M> {
         if (at.len_sectors == 0 || at.bio.preflush) && self.flush_fails {
             // Told once, as the block layer's own caches do; it fails in `settle`.
             self.flush_fails = false;
+            self.ops.at_mut(op).set(flag::RETRY);
             return;
         }
         let volume = self.number;

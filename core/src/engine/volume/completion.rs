@@ -24,8 +24,10 @@ impl<M: Mem> Volume<M> {
         if !matches!(at.kind, Kind::AppRead | Kind::AppWrite) || !at.any(flag::LAUNCHED) {
             return;
         }
-        let owed =
-            flag::LOCAL_PENDING | flag::NET_PENDING | flag::NET_QUEUED | flag::HELD | flag::REFUSED;
+        if at.any(flag::HELD) {
+            return self.park_again(op);
+        }
+        let owed = flag::LOCAL_PENDING | flag::NET_PENDING | flag::NET_QUEUED | flag::REFUSED;
         if at.any(owed) {
             return;
         }
@@ -42,6 +44,9 @@ impl<M: Mem> Volume<M> {
         let ok = at.any(flag::LOCAL_OK | flag::NET_OK);
         if at.kind == Kind::AppRead && !ok && self.retry_read(op, link) {
             return;
+        }
+        if !ok && self.outlasts_failure(op) || self.is_frozen() && self.is_here_alone(op) {
+            return self.park_again(op);
         }
         if self.is_new_to_peer_alone(op) {
             return self.hold_refused(op);
@@ -118,7 +123,7 @@ impl<M: Mem> Volume<M> {
             self.ops.unlink(&mut self.log, op);
         }
         if at.kind == Kind::AppWrite {
-            self.write_left();
+            self.write_ends();
         }
         if at.any(flag::IN_ACT_LOG) {
             self.end_al(at.sector, at.len_sectors);
@@ -128,14 +133,17 @@ impl<M: Mem> Volume<M> {
         self.todo(Todo::ADMIT.with(Todo::WAKE));
     }
 
-    /// A launched write is over, or waits again.
-    pub(super) fn write_left(&mut self) {
+    /// A write that was launched is destroyed, or will be launched again.
+    pub(super) fn write_ends(&mut self) {
         self.launched_writes = self.launched_writes.saturating_sub(1);
-        if self.launched_writes == 0 && self.state.role != Role::Primary {
+        if self.launched_writes > 0 {
+            return;
+        }
+        if self.state.role != Role::Primary {
             self.md_flags_due = true;
             self.todo(Todo::READY);
         }
-        if self.bitmap_hold && self.launched_writes == 0 {
+        if self.bitmap_hold {
             self.todo(Todo::READY);
             self.exchange.start_due = true;
         }
@@ -364,13 +372,13 @@ impl<M: Mem> Volume<M> {
         self.resume_all_postponed();
     }
 
-    fn lost(&mut self, op: OpId, link: &mut dyn Link) {
+    pub(super) fn lost(&mut self, op: OpId, link: &mut dyn Link) {
         self.stop_awaiting(op);
         self.net_done(op);
         let at = self.ops.at_mut(op);
         // What is not barrier-acknowledged may be lost at the peer, so it is out of sync, whatever
         // was acknowledged before; but a write that completed stays completed.
-        at.clear(flag::NET_OK | flag::HELD);
+        at.clear(flag::NET_OK);
         let only_copy = at.kind == Kind::AppWrite && !at.any(flag::LOCAL_PENDING | flag::LOCAL_OK);
         if only_copy && at.any(flag::COMPLETING | flag::DONE_UPPER) {
             // It may be gone with the peer's cache: who asks whether it is durable is told.

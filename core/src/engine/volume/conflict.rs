@@ -180,7 +180,7 @@ impl<M: Mem> Volume<M> {
         );
         at.set(flag::WAIT_RANGE);
         let (sector, end) = (at.sector, at.end());
-        self.write_left();
+        self.write_ends();
         self.wake_waiters(sector, end);
     }
 

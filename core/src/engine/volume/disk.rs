@@ -5,7 +5,7 @@ use super::{Todo, Volume};
 use crate::{
     activity_log::{ActivityLog, Slot},
     bitmap::{Bitmap, PageState},
-    config::ReadBalancing,
+    config::{OnIoError, ReadBalancing},
     engine::{mem::Mem, op::flag},
     meta::{Layout, MdFlags, PeerFlags, Superblock},
     state::Disk as DiskState,
@@ -15,8 +15,8 @@ use crate::{
 /// Options of the disk that the engine uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DiskOptions {
-    /// on-io-error detach (else pass_on).
-    pub detach_on_io_error: bool,
+    /// on-io-error.
+    pub on_io_error: OnIoError,
     /// al-updates.
     pub al_updates: bool,
     /// md-flushes.
@@ -34,7 +34,7 @@ pub struct DiskOptions {
 impl Default for DiskOptions {
     fn default() -> Self {
         DiskOptions {
-            detach_on_io_error: true,
+            on_io_error: OnIoError::Detach,
             al_updates: true,
             md_flushes: true,
             disk_flushes: true,

@@ -367,7 +367,6 @@ impl<M: Mem> Volume<M> {
                     }
                     self.clean_log_now(link);
                     self.new_current_uuid();
-                    self.hard(link, now_ms, |state| state.susp = false);
                     self.end_connection(Conn::ProtocolError);
                     return Err(Refusal::Closing);
                 }
@@ -428,6 +427,7 @@ impl<M: Mem> Volume<M> {
     fn note_handshake(&mut self, met: &Handshake) {
         let fix = met.comparison.fix;
         self.last_handshake = Some(*met);
+        self.want_handshake_helpers(met);
         if let (Some(disk), Some(peer)) = (self.disk.as_mut(), self.peer.uuids.as_mut()) {
             let mut own = disk.uuids();
             fix.apply(&mut own, &mut peer.uuids);

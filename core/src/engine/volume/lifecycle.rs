@@ -5,6 +5,7 @@
 
 use super::{disk::Disk, Todo, Volume};
 use crate::{
+    config::OnIoError,
     engine::{
         link::Link,
         mem::Mem,
@@ -18,8 +19,6 @@ use crate::{
     },
     wire::{dialect::Dialect, handshake::ReplicationProtocol},
 };
-
-pub(crate) use crate::state::action::Helper;
 
 /// Largest bio of application and peer, bytes (wire-protocol section 6.2).
 pub(crate) const MAX_BIO_BYTES: u32 = 1 << 20;
@@ -120,6 +119,7 @@ impl<M: Mem> Volume<M> {
         self.disk = offered.take();
         self.io_error_pending = false;
         self.force_detach = false;
+        self.helpers.disk_error = false;
         self.detaching = false;
         self.set_capacity(size);
         if found.set_all_bits {
@@ -180,13 +180,15 @@ impl<M: Mem> Volume<M> {
                 || self
                     .disk
                     .as_ref()
-                    .is_some_and(|disk| disk.facts.options.detach_on_io_error);
+                    .is_some_and(|disk| disk.facts.options.on_io_error != OnIoError::PassOn);
             if detach {
+                self.helpers.disk_error = true;
                 self.fail_disk(link, now_ms);
             } else if self.state.disk > DiskState::Inconsistent {
                 self.hard(link, now_ms, |state| state.disk = DiskState::Inconsistent);
             }
         }
+        self.tend_frozen();
         if core::mem::take(&mut self.md_flags_due) {
             self.update_md_flags();
         }
@@ -201,7 +203,8 @@ impl<M: Mem> Volume<M> {
         }
         self.release_uuid_hold(link);
         self.release_refused(link);
-        if self.detaching && self.drained() && self.metadata_rests() {
+        let told = !self.helpers.hold_disk();
+        if self.detaching && told && self.drained() && self.metadata_rests() {
             self.detaching = false;
             self.give_up_al_waits();
             if self.state.disk == DiskState::Failed {
@@ -251,6 +254,7 @@ impl<M: Mem> Volume<M> {
         self.peer.protocol = protocol;
         self.peer.resolve_conflicts = resolve_conflicts;
         self.peer.linked = true;
+        self.links = self.links.wrapping_add(1);
         self.peer.uuids = None;
         self.peer.finish_source_ping = None;
         self.peer.target_finished = false;
@@ -325,6 +329,7 @@ impl<M: Mem> Volume<M> {
                 self.release(op);
             }
         }
+        self.helpers.drop_gate();
         self.cancel_resync_requests();
         self.drop_held_reads();
         self.cancel_verify();
@@ -360,10 +365,10 @@ impl<M: Mem> Volume<M> {
                 self.hard(link, now_ms, |state| state.disk = disk);
             }
         }
-        if self.uuid_hold.is_some() {
-            self.clean_log = true;
-        } else if !self.state.suspended() {
-            self.clean_log_now(link);
+        if self.is_frozen() {
+            self.park_unanswered(link);
+        } else {
+            self.clean_log_soon(link);
         }
         self.write_bitmap();
         self.unpark();
@@ -376,16 +381,6 @@ impl<M: Mem> Volume<M> {
             && !self.peer_ops_in_flight()
             && !self.bulk_running()
             && self.state.disk != DiskState::Attaching
-    }
-
-    pub(super) fn want_helper(&mut self, helper: Helper) {
-        self.helper = Some(helper);
-        self.todo(Todo::HELPER);
-    }
-
-    /// The helper program that should run.
-    pub fn take_helper(&mut self) -> Option<Helper> {
-        self.helper.take()
     }
 
     /// Holds application I/O back, or lets it go on. Host, for detach and resize.

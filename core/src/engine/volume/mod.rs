@@ -15,7 +15,10 @@ mod completion;
 mod conflict;
 mod congestion;
 mod disk;
+mod fence;
+mod frozen;
 mod handshake;
+mod helpers;
 mod incoming;
 mod launching;
 mod lifecycle;
@@ -33,6 +36,7 @@ mod resync_target;
 mod rig;
 mod state_change;
 mod status;
+mod todo;
 mod verify;
 
 pub use crate::state::action::Helper;
@@ -49,6 +53,7 @@ pub use peer_io::{PeerReadKind, PeerWrite, PeerWriteFate};
 pub use resync_target::ReplyFate;
 pub use state_change::Context;
 pub use status::{Counters, Progress, Snapshot};
+pub use todo::Todo;
 pub use verify::{Finding, Range, VerifyProgress};
 
 use super::{
@@ -114,63 +119,6 @@ pub enum Effect {
         /// The operation.
         op: OpId,
     },
-}
-
-/// Work for the host's threads, as a set. Each bit may be set by any input.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Todo(u32);
-
-impl Todo {
-    /// Nothing.
-    pub const NONE: Todo = Todo(0);
-    /// Call [`Volume::run_ready`].
-    pub const READY: Todo = Todo(1);
-    /// Metadata thread: call [`Volume::md_poll`].
-    pub const METADATA: Todo = Todo(1 << 1);
-    /// Application I/O that was told [`Admission::Later`] may be offered again.
-    pub const ADMIT: Todo = Todo(1 << 2);
-    /// The state changed: tell user space.
-    pub const NOTIFY: Todo = Todo(1 << 3);
-    /// Call [`Volume::resync_work`].
-    pub const RESYNC: Todo = Todo(1 << 4);
-    /// [`Volume::capacity_sectors`] changed.
-    pub const CAPACITY: Todo = Todo(1 << 5);
-    /// [`Volume::take_connection_request`] has something.
-    pub const CONNECTION: Todo = Todo(1 << 6);
-    /// Somebody who waits for a condition should look again.
-    pub const WAKE: Todo = Todo(1 << 7);
-    /// The disk is not used any more: call [`Volume::take_disk`] and give it back.
-    pub const DISK_GONE: Todo = Todo(1 << 8);
-    /// The role changed: adjust the block device's read-only flag.
-    pub const ROLE: Todo = Todo(1 << 9);
-    /// [`Volume::take_helper`] has something.
-    pub const HELPER: Todo = Todo(1 << 10);
-    /// [`Volume::next_compare`] has something.
-    pub const COMPARE: Todo = Todo(1 << 11);
-    /// [`Volume::take_finding`] has something.
-    pub const FINDING: Todo = Todo(1 << 12);
-
-    /// Both sets.
-    #[must_use]
-    pub const fn with(self, other: Todo) -> Todo {
-        Todo(self.0 | other.0)
-    }
-
-    /// This set less the other.
-    #[must_use]
-    pub const fn without(self, other: Todo) -> Todo {
-        Todo(self.0 & !other.0)
-    }
-
-    /// Whether all of `other` is in it.
-    pub const fn has(self, other: Todo) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Whether it is empty.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
 }
 
 /// What a volume wants of its connection.
@@ -252,7 +200,7 @@ pub struct Volume<M: Mem> {
     /// read-balancing round-robin: the peer had the last turn.
     peer_turn: bool,
     pub(crate) admin: admin::Admin,
-    pub(crate) helper: Option<lifecycle::Helper>,
+    helpers: helpers::Helpers,
     pub(crate) connection_request: Option<ConnectionRequest>,
     pub(crate) capacity_sectors: u64,
     /// UUID of the data that applications saw last (replication-semantics section 1).
@@ -299,6 +247,13 @@ pub struct Volume<M: Mem> {
     detaching: bool,
     /// A new data generation begins when I/O is resumed.
     new_uuid_deferred: bool,
+    /// Connections so far.
+    links: u32,
+    /// Completed writes of the last connection may be missing at the peer, and no new generation
+    /// tells so yet.
+    unconfirmed: bool,
+    /// Something was parked that may be able to run at once.
+    frozen_due: bool,
     /// Another volume of the connection has not finished its handshake.
     pub(crate) others_in_handshake: bool,
     /// This node went down as a Primary without its peer.
@@ -369,7 +324,7 @@ impl<M: Mem> Volume<M> {
             awaited_answers: 0,
             peer_turn: false,
             admin: admin::Admin::default(),
-            helper: None,
+            helpers: helpers::Helpers::default(),
             connection_request: None,
             capacity_sectors: 0,
             exposed_uuid: 0,
@@ -395,6 +350,9 @@ impl<M: Mem> Volume<M> {
             force_detach: false,
             detaching: false,
             new_uuid_deferred: false,
+            links: 0,
+            unconfirmed: false,
+            frozen_due: false,
             others_in_handshake: false,
             degraded: false,
             pending_sync_uuid: None,

@@ -10,7 +10,7 @@ use crate::{
     engine::{link::Link, mem::Mem},
     meta::{MdFlags, PeerFlags},
     state::{
-        action::{Action, Side, Thaw},
+        action::{Action, Helper, Side, Thaw},
         after::{after_change, immediate, Facts},
         apply,
         md_flags::MdState,
@@ -61,6 +61,7 @@ impl<M: Mem> Volume<M> {
             apv: self.context.apv,
             bitmap_uuid_clear: bitmap_uuid == 0,
             force_detach: self.force_detach,
+            call_io_error_helper: self.calls_io_error_helper(),
             new_uuid_deferred: self.new_uuid_deferred,
             target_finished: self.peer.target_finished,
             others_in_handshake: self.others_in_handshake,
@@ -95,6 +96,7 @@ impl<M: Mem> Volume<M> {
         if self.takes_up_alone(change.old) {
             self.new_current_uuid();
         }
+        self.follow_freeze(&change, link, now_ms);
         if change.old.role != change.new.role {
             // Who could ask has closed the device.
             self.flush_fails = false;
@@ -202,7 +204,14 @@ impl<M: Mem> Volume<M> {
                 }
             }
             Action::NewCurrentUuid => self.new_current_uuid(),
-            Action::DeferNewCurrentUuid => self.new_uuid_deferred = true,
+            Action::DeferNewCurrentUuid => {
+                let one_generation = self.facts().bitmap_uuid_clear;
+                // suspend-io alone lets end what has begun.
+                if one_generation && !self.is_frozen() {
+                    self.new_current_uuid();
+                }
+                self.new_uuid_deferred |= one_generation && self.is_frozen();
+            }
             Action::WriteBitmap(_) => self.write_bitmap(),
             Action::StartFullSync(side) => self.start_bulk(true, Then::Resync(side)),
             Action::AbortLocalRequests => {}
@@ -288,6 +297,7 @@ impl<M: Mem> Volume<M> {
             let _ = self.held_packets.uuids.get_or_insert(false);
         }
         self.new_uuid_deferred = false;
+        self.unconfirmed = false;
         self.expose_current();
         self.todo(Todo::METADATA);
     }
@@ -307,11 +317,6 @@ impl<M: Mem> Volume<M> {
     }
 
     fn thaw(&mut self, thaw: Thaw, fencing: bool, link: &mut dyn Link, now_ms: u64) {
-        match thaw {
-            Thaw::CleanTransferLog => self.clean_log_now(link),
-            // Neither suspending option is offered yet, so there is nothing frozen.
-            Thaw::Resend | Thaw::RestartDiskIo => {}
-        }
         self.hard(link, now_ms, |state| {
             if fencing {
                 state.susp_fen = false;
@@ -319,6 +324,15 @@ impl<M: Mem> Volume<M> {
                 state.susp_nod = false;
             }
         });
+        match thaw {
+            Thaw::CleanTransferLog => self.clean_log_soon(link),
+            // The peer has what was written before.
+            Thaw::Resend if fencing => {
+                self.new_uuid_deferred = false;
+                self.unconfirmed = false;
+            }
+            Thaw::Resend | Thaw::RestartDiskIo => {}
+        }
     }
 
     /// A 64-bit random number (splitmix64 from the host's seed): UUIDs need to be unlike any other.
@@ -364,9 +378,13 @@ impl<M: Mem> Volume<M> {
 
     /// Begins a resync whose bits are known to both.
     pub(super) fn start_resync(&mut self, side: Side, link: &mut dyn Link, now_ms: u64) {
+        if self.resync_waits_for_helper(side) {
+            return;
+        }
         if side == Side::Source && self.source_waits(link) {
             return;
         }
+        self.helpers.drop_gate();
         let bits = self.dirty_bits();
         self.resync
             .begin(bits, self.peer.options.c_fill_target_sectors, now_ms);
@@ -461,6 +479,9 @@ impl<M: Mem> Volume<M> {
 
     pub(super) fn finish_resync(&mut self, clean: bool, link: &mut dyn Link, now_ms: u64) {
         let target = matches!(self.state.conn, Conn::SyncTarget | Conn::PausedSyncT);
+        if target {
+            self.want_helper(Helper::AfterResyncTarget);
+        }
         self.resync.total_bits = 0;
         self.resync.finish_ping = None;
         self.peer.target_finished = false;
@@ -473,5 +494,8 @@ impl<M: Mem> Volume<M> {
             };
         });
         self.resync.failed_bits = 0;
+        if clean && !target {
+            self.note_source_finished();
+        }
     }
 }

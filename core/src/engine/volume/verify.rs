@@ -24,7 +24,7 @@ use crate::{
         send_queue::SendItem,
     },
     meta::SECTORS_PER_BIT,
-    state::{Conn, State},
+    state::{action::Helper, Conn, State},
     wire::{
         block::{BlockAck, BlockId},
         command::Command,
@@ -201,6 +201,9 @@ impl<M: Mem> Volume<M> {
         let complete =
             self.conn() == Conn::Connected && self.has_disk() && (old.conn == Conn::VerifyT || all);
         self.verify.ended = Some(complete);
+        if complete && self.verify.differing > 0 {
+            self.want_helper(Helper::OutOfSync);
+        }
         self.drop_repeats();
         self.todo(Todo::FINDING);
     }
