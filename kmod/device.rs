@@ -14,7 +14,7 @@ use crate::{
         bio::{Bio, BioData},
         disk::{BlockDriver, Disk},
         limits::Limits,
-        lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, Relaxed, SpinLockIrq},
+        lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, SpinLockIrq},
         mem::Buf,
         pages::{PagePool, Payload},
         random,

@@ -5,7 +5,6 @@
 //! peer's writes to reach our disk at a barrier, and while all bits of a bitmap are set.
 
 use crate::{
-    conf::protocol_of,
     connection::{Connection, DeviceCache},
     crypto::{Digest, Digester, Integrity},
     device::Device,
@@ -23,7 +22,7 @@ use drbd_core::{
     engine::{
         agreement::agree,
         reply_queue::ReplyItem,
-        volume::{write_of, End, PeerReadKind, PeerWriteFate, ReplyFate, Volume},
+        volume::{End, PeerReadKind, PeerWriteFate, ReplyFate, Volume},
     },
     state::{Conn, Request, Ss},
     wire::{
@@ -32,7 +31,7 @@ use drbd_core::{
         dialect::Dialect,
         dispatch,
         error::WireError,
-        handshake::{Protocol, ReplicationProtocol},
+        handshake::Protocol,
         header::Header,
         packet::Packet,
         Frame, Stage, MAX_FRAME,

@@ -342,7 +342,6 @@ mod tests {
     fn what_is_not_implemented_is_refused_by_name() {
         let mut net = NetOptions::default();
         for (nr, value, word) in [
-            (24, Value::Bool(true), "allow-two-primaries"),
             (5, Value::Text("crc32c"), "csums-alg"),
             (30, Value::Int(2), "fencing"),
             (20, Value::Int(11), "rr-conflict"),

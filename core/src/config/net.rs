@@ -63,8 +63,7 @@ option_group! {
     /// Extents in use that count as congestion.
     cong_extents: u32 = u32(23, 67, 65_534, 1237).option("congestion-extents").also_84();
     /// Allow both nodes to be Primary.
-    two_primaries: bool = flag(24, false).option("allow-two-primaries").also_84()
-        .default_only("allow-two-primaries is not implemented in this version");
+    two_primaries: bool = flag(24, false).option("allow-two-primaries").also_84();
     /// Collect small packets before they are sent.
     tcp_cork: bool = flag(26, true).option("tcp-cork").also_84();
     /// Apply the after-sb policies also when the histories are unrelated by a third node.

@@ -26,5 +26,6 @@ mod refusals;
 mod split_brain_policies;
 mod split_brain_refused;
 mod stock_peer;
+mod two_primaries;
 mod upgrade_and_back;
 mod verify;

@@ -20,7 +20,7 @@ fn split_brain_policies() {
 }
 
 /// The stock driver takes part in a choice of them: each policy once.
-const WITH_STOCK: [&str; 9] = [
+const WITH_STOCK: [&str; 10] = [
     "0pri disconnect",
     "0pri younger, alpha older",
     "0pri older, alpha older",
@@ -30,6 +30,7 @@ const WITH_STOCK: [&str; 9] = [
     "1pri secondary, alpha primary",
     "1pri call-pri-lost, alpha loses",
     "discard-my-data",
+    "2pri call-pri-lost, alpha loses",
 ];
 
 #[test]
@@ -129,8 +130,9 @@ impl Case {
 }
 
 const LEAST: &str = "after-sb-0pri discard-least-changes";
+const TWO: &str = "allow-two-primaries yes";
 
-const CASES: [Case; 24] = [
+const CASES: [Case; 28] = [
     Case::new("0pri disconnect", &[], Refused),
     Case::new(
         "0pri younger, alpha older",
@@ -255,6 +257,34 @@ const CASES: [Case; 24] = [
     .changes(1, 4)
     .primary(&[Alpha]),
     Case::new("discard-my-data", &[], Loses(Beta)),
+    Case::new("2pri disconnect", &[LEAST, TWO], Refused).primary(&[Alpha, Beta]),
+    Case::new(
+        "2pri call-pri-lost, alpha loses",
+        &[LEAST, TWO, "after-sb-2pri call-pri-lost-after-sb"],
+        Loses(Alpha),
+    )
+    .changes(1, 4)
+    .primary(&[Alpha, Beta]),
+    Case::new(
+        "2pri call-pri-lost, in use",
+        &[LEAST, TWO, "after-sb-2pri call-pri-lost-after-sb"],
+        Leaves(Alpha),
+    )
+    .changes(1, 4)
+    .primary(&[Alpha, Beta])
+    .in_use(),
+    Case::new(
+        "2pri violently",
+        &[
+            LEAST,
+            TWO,
+            "after-sb-2pri violently-as0p",
+            "rr-conflict violently",
+        ],
+        Loses(Beta),
+    )
+    .changes(4, 1)
+    .primary(&[Alpha, Beta]),
 ];
 
 /// First block that a node changes while apart.
@@ -416,7 +446,13 @@ fn play(cluster: &Cluster, case: &Case, number: usize) -> Result<()> {
 
 /// Beta gives up its changes, by hand: what a policy decides goes before.
 fn settle(cluster: &Cluster) -> Result<()> {
-    configure(cluster, &[])?;
+    let none = [
+        "after-sb-0pri disconnect",
+        "after-sb-1pri disconnect",
+        "after-sb-2pri disconnect",
+        "allow-two-primaries no",
+    ];
+    configure(cluster, &none)?;
     for side in cluster.sides() {
         if side.view()?.role == "Primary" {
             side.secondary()?;

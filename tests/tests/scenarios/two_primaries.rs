@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Both nodes are Primary and write to the same blocks at once, in all sizes,
+//! with discards and zeroes among them: the disks are equal afterwards. When
+//! the cable breaks under both writers, both say that it is a split brain, and
+//! the administrator's word ends it.
+
+use std::time::Duration;
+
+use anyhow::{ensure, Result};
+use drbd_tests::config::Config;
+use drbd_tests::scenario::step;
+use drbd_tests::side::SOON;
+use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
+
+#[test]
+fn two_primaries() {
+    scenario("two_primaries", &setup(Pairing::OursOurs), story);
+}
+
+#[test]
+#[ignore = "full: repeats two_primaries with another driver"]
+fn two_primaries_with_stock() {
+    scenario(
+        "two_primaries_with_stock",
+        &setup(Pairing::OursStock),
+        story,
+    );
+}
+
+#[test]
+#[ignore = "full: repeats two_primaries with another driver"]
+fn two_primaries_from_stock() {
+    scenario(
+        "two_primaries_from_stock",
+        &setup(Pairing::StockOurs),
+        story,
+    );
+}
+
+const NET: [&str; 3] = ["allow-two-primaries yes", "ping-timeout 60", "ping-int 2"];
+
+fn setup(pairing: Pairing) -> Setup {
+    NET.iter()
+        .fold(Setup::pairing(pairing), |setup, line| setup.net(line))
+}
+
+/// Writes all over the first MiB, whatever the other node does there.
+fn writer(seconds: u32) -> String {
+    format!(
+        "fio --thread --name=w --filename=/dev/drbd0 --size=1m --rw=randwrite --norandommap \
+         --randrepeat=0 --bsrange=512-32k --blockalign=512 --ioengine=libaio --direct=1 \
+         --iodepth=8 --time_based --runtime={seconds} --output=/run/fio.log || \
+         {{ cat /run/fio.log; exit 1; }}"
+    )
+}
+
+/// Zeroes and discards parts of the same MiB.
+const ZEROES: &str = "for i in $(seq 40); do \
+     blkdiscard -f -z -o $((i * 7 % 15 * 65536)) -l 98304 /dev/drbd0 || exit 1; \
+     blkdiscard -f -o $((i * 11 % 15 * 65536 + 4096)) -l 65536 /dev/drbd0 || exit 1; done";
+
+fn write_on_both(cluster: &Cluster, seconds: u32, zeroes: bool) -> Result<()> {
+    let limit = Duration::from_secs(240);
+    let mut running = Vec::new();
+    for side in cluster.sides() {
+        running.push(side.node.spawn(&writer(seconds))?);
+    }
+    if zeroes {
+        running.push(cluster.beta.node.spawn(ZEROES)?);
+    }
+    for writer in running {
+        let output = writer.wait(limit)?;
+        ensure!(output.success(), "{output:?}");
+    }
+    Ok(())
+}
+
+fn still_connected(cluster: &Cluster) -> Result<()> {
+    for side in cluster.sides() {
+        let view = side.view()?;
+        ensure!(view.is_healthy(), "{}: {view:?}", side.name());
+    }
+    Ok(())
+}
+
+/// Our driver does not let the option go while it is needed.
+fn option_stays(cluster: &Cluster, side: &Side) -> Result<()> {
+    let config = Config {
+        net: vec!["allow-two-primaries no".to_owned()],
+        ..Config::default()
+    };
+    cluster.configure(side, &config)?;
+    let said = side.refused("drbdadm net-options r0")?;
+    let text = format!("{}{}", said.stdout, said.stderr);
+    ensure!(text.contains("two"), "unhelpful: {text}");
+    let config = Config {
+        net: NET.map(str::to_owned).to_vec(),
+        ..Config::default()
+    };
+    cluster.configure(side, &config)
+}
+
+fn story(cluster: &Cluster) -> Result<()> {
+    let (alpha, beta) = (&cluster.alpha, &cluster.beta);
+    step("up", || cluster.up_and_synced())?;
+    beta.primary()?;
+    for side in cluster.sides() {
+        side.wait("two Primaries", SOON, |view| {
+            view.role == "Primary" && view.peer_role == "Primary"
+        })?;
+    }
+    for round in 1..=3 {
+        step(&format!("both write, round {round}"), || {
+            write_on_both(cluster, 8, round == 2)?;
+            still_connected(cluster)
+        })?;
+        cluster.compare_disks()?;
+        // Who decides conflicts may change.
+        if round == 1 {
+            step("apart and together again", || {
+                beta.secondary()?;
+                beta.drbdadm("disconnect")?;
+                beta.wait_connection("StandAlone")?;
+                beta.drbdadm("connect")?;
+                for side in cluster.sides() {
+                    side.wait_healthy()?;
+                }
+                beta.primary()
+            })?;
+        }
+    }
+    if let Some(side) = cluster.sides().into_iter().find(|side| side.is_ours()) {
+        option_stays(cluster, side)?;
+    }
+
+    step("the cable breaks under both", || {
+        let port = beta.node.port(0)?;
+        let mut writers = Vec::new();
+        for side in cluster.sides() {
+            writers.push(side.node.spawn(&writer(40))?);
+        }
+        std::thread::sleep(Duration::from_secs(3));
+        port.cut(true);
+        for side in cluster.sides() {
+            side.wait("the loss of the other", Duration::from_secs(60), |view| {
+                view.connection != "Connected"
+            })?;
+        }
+        for writer in writers {
+            let output = writer.wait(Duration::from_secs(240))?;
+            ensure!(output.success(), "{output:?}");
+        }
+        port.cut(false);
+        for side in cluster.sides() {
+            side.wait_connection("StandAlone")?;
+            let text = side.node.console_text().to_lowercase();
+            ensure!(
+                text.contains("split brain") || text.contains("split-brain"),
+                "{} does not say why",
+                side.name()
+            );
+        }
+        Ok(())
+    })?;
+    step("beta gives up its data", || {
+        beta.secondary()?;
+        beta.drbdadm("-- --discard-my-data connect")?;
+        alpha.drbdadm("connect")?;
+        for side in cluster.sides() {
+            side.wait_healthy()?;
+        }
+        cluster.compare_disks()
+    })?;
+    step("and both go on", || {
+        beta.primary()?;
+        write_on_both(cluster, 6, true)?;
+        still_connected(cluster)?;
+        cluster.compare_disks()
+    })?;
+    beta.secondary()?;
+    cluster.finish()
+}
