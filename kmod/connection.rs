@@ -239,6 +239,11 @@ impl Connection {
         shared.dry_run = false;
     }
 
+    /// A dry run was made; the next attempt is in earnest. Context: any.
+    pub(crate) fn clear_dry_run(&self) {
+        self.shared.lock().dry_run = false;
+    }
+
     /// Whether the current connection is to end. Context: any.
     pub(crate) fn ending(&self) -> Option<End> {
         self.shared.lock().end

@@ -87,6 +87,7 @@ pub(crate) fn tell_meeting(connection: &Connection, device: &Device) {
             }
         }
         Outcome::Refuse(Refusal::DryRun(sync)) => {
+            connection.clear_dry_run();
             pr_info!("drbd{}: dry run: would become {}\n", minor, sync.conn().name());
         }
         Outcome::Refuse(_) => {
