@@ -306,11 +306,17 @@ fn every_dump_of_the_reference_is_restored_and_printed_again() {
             };
             let image = Image::new(golden.device_sectors() * 512);
             let restore = format!("{index} restore-md --force");
-            image
-                .run_with("0", &step.format, &restore, &step.output)
-                .code(0);
+            let mut text = step.output.clone();
+            if step.format == "v08" {
+                // 9.22.0 prints 0 instead of the flags of v08; the bytes have them.
+                let block = golden.dump("superblock").bytes;
+                let flags = u32::from_be_bytes(block[56..60].try_into().unwrap());
+                let flags = format!("    flags 0x{flags:08x}");
+                text = text.replacen("    flags 0x00000000", &flags, 1);
+            }
+            image.run_with("0", &step.format, &restore, &text).code(0);
             let again = image.force(&step.format, &step.args).code(0).stdout;
-            assert_eq!(statements(&again), statements(&step.output), "{name}");
+            assert_eq!(statements(&again), statements(&text), "{name}");
             // And once more from our own text.
             let ends = || {
                 let bytes = golden.device_sectors() * 512;
