@@ -10,16 +10,16 @@ use drbd_conf::Resolved;
 use crate::call::{Call, Limit, Runner};
 use crate::cli::Request;
 use crate::command::{Act, Works};
-use crate::failure::{Failure, CANNOT_EXECUTE, CONFIG};
+use crate::failure::{Failure, CANNOT_EXECUTE, CONFIG, USAGE};
 use crate::queue::Queue;
 use crate::select::{select, Selection};
 use crate::steps::Steps;
-use crate::{adjust, context, driver, inspect, registry};
+use crate::{adjust, context, driver, explain, inspect, json, registry, top};
 
 /// Carries out what was asked for; returns the exit status.
 pub(crate) fn perform(request: &Request) -> Result<i32, Failure> {
     if request.command.works == Works::Alone {
-        inspect::hidden_commands();
+        inspect::hidden_commands(request.json);
         return Ok(0);
     }
     let found;
@@ -66,6 +66,8 @@ pub(crate) fn perform(request: &Request) -> Result<i32, Failure> {
             Ok(queue.run(&runner, &resolved, false))
         }
         Act::Adjust => adjust::perform(request, &runner, &resolved, &selected),
+        Act::Top => top::perform(request, &runner, &resolved, &selected),
+        Act::Explain => explain::perform(request, &runner, &resolved.nodename, &selected),
         Act::Inspect => inspect::selected(request, &resolved, &selected),
         Act::ShellStatus => Ok(old::shell_status(&runner, &resolved, &selected)),
         _ => one_by_one(request, &runner, &steps, &selected),
@@ -160,6 +162,10 @@ fn one_by_one(
     selected: &[Selection<'_>],
 ) -> Result<i32, Failure> {
     let mut worst = 0;
+    let mut answers = Vec::new();
+    // `status` and `dump-superblock` print their own.
+    let ask = request.json && matches!(request.command.act, Act::Setup | Act::SetupOrMeta);
+    let ask = ask && request.command.name != "status" && !runner.is_dry();
     for selection in selected {
         let list = if driver::dialect().is_84() {
             old::units(request, steps, selection)
@@ -167,6 +173,13 @@ fn one_by_one(
             units::units(request, steps, selection)?
         };
         for unit in list {
+            if ask {
+                match unit.answer(request, runner, selection) {
+                    Some(answer) => answers.push(answer),
+                    None => worst = USAGE,
+                }
+                continue;
+            }
             let status = unit.run(request, runner, steps, selection);
             worst = worst.max(status);
             if status >= CANNOT_EXECUTE {
@@ -176,6 +189,9 @@ fn one_by_one(
                 break;
             }
         }
+    }
+    if ask {
+        json::print(&answers);
     }
     Ok(worst)
 }

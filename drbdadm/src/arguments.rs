@@ -20,6 +20,7 @@ pub(crate) enum Group {
     CreateMd,
     Detach,
     DiskOptions,
+    Explain,
     Invalidate,
     NetOptions,
     NewCurrentUuid,
@@ -32,6 +33,7 @@ pub(crate) enum Group {
     Startup,
     Status,
     SuspendIo,
+    Top,
     Verify,
 }
 
@@ -123,6 +125,11 @@ impl Group {
                 ("force", YesNo, "Do not wait for I/O in flight"),
                 ("diskless", YesNo, "Stay without a disk on purpose"),
             ],
+            Group::Explain => &[(
+                "peer-gi",
+                Value("GI"),
+                "What `drbdadm get-gi` prints on the peer",
+            )],
             Group::Invalidate => &[
                 ("force", YesNo, "Ask nothing"),
                 (
@@ -162,10 +169,17 @@ impl Group {
             ],
             Group::Status => &[
                 ("statistics", Nothing, "Show counters, too"),
-                ("json", Nothing, "Print JSON"),
                 ("color", Perhaps("WHEN"), "always, auto or never"),
             ],
             Group::SuspendIo => &[("bdev-freeze", YesNo, "Freeze the file system, too")],
+            Group::Top => &[
+                (
+                    "interval",
+                    Value("SECONDS"),
+                    "Time between two looks, 2 if not given",
+                ),
+                ("count", Value("N"), "Print N pictures and end"),
+            ],
             Group::Verify => &[
                 ("start", Value("SECTOR"), "Where to begin"),
                 ("stop", Value("SECTOR"), "Where to end"),

@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use drbd_conf::model::Global;
@@ -12,6 +12,8 @@ use wait_timeout::ChildExt as _;
 use crate::cli::Request;
 use crate::driver;
 use crate::failure::CANNOT_EXECUTE;
+use crate::kernel;
+use crate::progress::Bars;
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,13 @@ impl Call {
     pub(crate) fn optional(mut self) -> Call {
         self.optional = true;
         self
+    }
+
+    /// Whether it waits for peers.
+    fn is_wait(&self) -> bool {
+        self.args
+            .first()
+            .is_some_and(|name| name.starts_with("wait-"))
     }
 
     pub(crate) fn with(mut self, more: impl IntoIterator<Item = String>) -> Call {
@@ -215,6 +224,7 @@ impl Runner {
         };
         let ended = match limit {
             Some(limit) => child.wait_timeout(limit),
+            None if call.is_wait() => self.watch(call, child).map(Some),
             None => child.wait().map(Some),
         };
         match ended {
@@ -240,6 +250,25 @@ impl Runner {
             Err(error) => {
                 eprintln!("error: cannot wait for '{}': {error}", self.line(call));
                 CANNOT_EXECUTE
+            }
+        }
+    }
+
+    /// Waits for a child that itself waits for peers, and shows how far they are.
+    fn watch(&self, call: &Call, child: &mut Child) -> std::io::Result<ExitStatus> {
+        /// Time between two pictures.
+        const PAUSE: Duration = Duration::from_millis(500);
+        let Some(mut bars) = Bars::new() else {
+            return child.wait();
+        };
+        loop {
+            if let Some(status) = child.wait_timeout(PAUSE)? {
+                bars.clear();
+                return Ok(status);
+            }
+            let running = kernel::status(self).unwrap_or_default();
+            for resource in running.iter().filter(|r| r.name == call.resource) {
+                bars.draw(resource);
             }
         }
     }

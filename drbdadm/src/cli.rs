@@ -43,6 +43,8 @@ pub(crate) struct Request {
     pub(crate) drbdmeta: Option<String>,
     /// `-P`.
     pub(crate) peer: Option<String>,
+    /// `--json`.
+    pub(crate) json: bool,
 }
 
 fn general() -> Vec<Arg> {
@@ -92,6 +94,11 @@ fn general() -> Vec<Arg> {
             "OPTION",
             "Hand OPTION on to drbdsetup or drbdmeta",
         ),
+        Arg::new("json")
+            .long("json")
+            .action(ArgAction::SetTrue)
+            .global(true)
+            .help("Print results and errors as JSON"),
         flag("version", 'V', "Print versions as shell variables"),
     ]
 }
@@ -159,11 +166,22 @@ pub(crate) fn parse(argv: &[String]) -> Result<Option<Request>, Failure> {
             .unwrap_or_default()
     };
     let last = |id: &str| many(id).pop();
+    let json = inner.get_flag("json");
+    if json && !command.has_json(dialect) {
+        return Err(Failure::new(
+            USAGE,
+            format!("`{}` prints nothing that there is JSON for", command.name),
+            &["leave out --json"],
+        ));
+    }
     let verbose = inner.get_count("verbose");
     let mut backend = early;
     backend.extend(backend_options(inner, command));
     if command.name == "status" && verbose > 0 {
         backend.push("--verbose".into());
+    }
+    if command.name == "status" && json {
+        backend.push("--json".into());
     }
     backend.extend(many("backend-option"));
     let mut selectors = many("selectors");
@@ -189,6 +207,7 @@ pub(crate) fn parse(argv: &[String]) -> Result<Option<Request>, Failure> {
         drbdsetup: last("drbdsetup"),
         drbdmeta: last("drbdmeta"),
         peer,
+        json,
     }))
 }
 

@@ -61,6 +61,10 @@ pub(crate) enum Act {
     Adjust,
     /// Print something about the configuration.
     Inspect,
+    /// Say what is wrong with a resource.
+    Explain,
+    /// A live view.
+    Top,
     /// Run a handler.
     Handler,
     /// sh-b-pri of generation 8.4.
@@ -107,6 +111,7 @@ const ONLY_IN_9: &[&str] = &[
     "del-peer",
     "disconnected",
     "dump-superblock",
+    "explain",
     "forget-peer",
     "new-path",
     "new-peer",
@@ -115,6 +120,7 @@ const ONLY_IN_9: &[&str] = &[
     "repair-md",
     "sh-list-adjustable",
     "sh-list-config-file",
+    "top",
     "wait-connect-connection",
     "wait-connect-resource",
     "wait-connect-volume",
@@ -132,6 +138,23 @@ impl Command {
             Dialect::V9 => ONLY_IN_84,
         };
         !lacking.contains(&self.name)
+    }
+
+    /// Whether the command prints what can be printed as JSON.
+    pub(crate) fn has_json(&self, dialect: Dialect) -> bool {
+        let reads = match self.act {
+            Act::Explain | Act::DumpSuperblock => true,
+            Act::Inspect => !matches!(self.name, "dump-xml" | "proxy-up" | "proxy-down"),
+            Act::Setup | Act::SetupOrMeta => {
+                matches!(
+                    self.name,
+                    "role" | "cstate" | "dstate" | "get-gi" | "status"
+                )
+            }
+            _ => false,
+        };
+        // drbdsetup-84 has no such form of `status`.
+        reads && !(dialect.is_84() && self.name == "status")
     }
 
     /// What the command works on in a generation: in 8.4 most things were said
@@ -181,7 +204,7 @@ impl Command {
     pub(crate) fn defaults_to_all(&self) -> bool {
         matches!(
             self.name,
-            "dump" | "dump-xml" | "status" | "sh-list-config-file"
+            "dump" | "dump-xml" | "explain" | "status" | "sh-list-config-file" | "top"
         )
     }
 
@@ -255,6 +278,8 @@ pub(crate) static COMMANDS: &[Command] = {
         row("connect", OnConnection, Setup, G::Connect, Help, "Connect to a peer"),
         row("disconnect", OnConnection, Setup, G::Force, Help, "Disconnect from a peer"),
         row("status", OnResource, Setup, G::Status, Help, "Show the state of a resource and its peers"),
+        row("explain", OnResource, Explain, G::Explain, Help, "Say why a resource is not connected, in sync or usable, and what to type"),
+        row("top", OnResource, Top, G::Top, Help, "Watch roles, disks, rates and progress"),
         row("role", OnResource, Setup, G::None, Help, "Show the role of this node"),
         row("cstate", OnConnection, Setup, G::None, Help, "Show the state of a connection"),
         row("dstate", OnVolume, SetupOrMeta, G::None, Help, "Show the state of the disks"),

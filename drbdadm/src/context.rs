@@ -4,7 +4,7 @@
 use std::io::Read as _;
 
 use drbd_conf::model::{Address, Family};
-use drbd_conf::{Config, Diagnostics, LocalHost, Resolved};
+use drbd_conf::{Config, Diagnostics, LocalHost, Resolved, SourceMap};
 
 use crate::cli::Request;
 use crate::driver;
@@ -79,7 +79,8 @@ pub(crate) fn load(request: &Request) -> Result<Resolved, Failure> {
         let (tested, found) =
             drbd_conf::load_as(path, dialect).map_err(|error| missing(path, &error))?;
         if found.exit_code().is_some() {
-            return Err(Failure::ready(CONFIG, found.render(&tested.sources)));
+            tell(request, &found, &tested.sources);
+            return Err(Failure::ready(CONFIG, summary(&found)));
         }
         if tested.resources.is_empty() {
             continue;
@@ -99,8 +100,7 @@ pub(crate) fn load(request: &Request) -> Result<Resolved, Failure> {
         peer: request.peer.as_deref(),
     };
     let readable = diagnostics.exit_code().is_none();
-    let text = diagnostics.render(&config.sources);
-    eprint!("{text}");
+    tell(request, &diagnostics, &config.sources);
     if !readable {
         return Err(Failure::ready(CONFIG, summary(&diagnostics)));
     }
@@ -111,12 +111,20 @@ pub(crate) fn load(request: &Request) -> Result<Resolved, Failure> {
         }
     }
     let (resolved, diagnostics) = drbd_conf::resolve(config, &local);
-    eprint!("{}", diagnostics.render(&resolved.config.sources));
+    tell(request, &diagnostics, &resolved.config.sources);
     if let Some(status) = diagnostics.exit_code() {
         return Err(Failure::ready(status, summary(&diagnostics)));
     }
     requirements(&resolved.config)?;
     Ok(resolved)
+}
+
+fn tell(request: &Request, diagnostics: &Diagnostics, sources: &SourceMap) {
+    if request.json {
+        crate::json::print_diagnostics(diagnostics, sources);
+    } else {
+        eprint!("{}", diagnostics.render(sources));
+    }
 }
 
 fn summary(diagnostics: &Diagnostics) -> String {

@@ -4,6 +4,8 @@
 use drbd_conf::model::{HostKind, Volume};
 use drbd_conf::{print, Resolved};
 
+use serde_json::{json, Value};
+
 use crate::cli::Request;
 use crate::command::{Shown, Works, COMMANDS};
 use crate::driver;
@@ -31,13 +33,20 @@ pub(crate) fn configuration(request: &Request, resolved: &Resolved) -> Result<i3
             }
         }
     }
-    match request.command.name {
+    let value = match request.command.name {
         "sh-resources" | "sh-list-adjustable" => {
-            for resource in &resolved.full {
-                if resource.is_local() && resource.is_stacked() == request.stacked {
-                    println!("{}", resource.name);
+            let names: Vec<&str> = resolved
+                .full
+                .iter()
+                .filter(|r| r.is_local() && r.is_stacked() == request.stacked)
+                .map(|r| r.name.as_str())
+                .collect();
+            if !request.json {
+                for name in &names {
+                    println!("{name}");
                 }
             }
+            json!({ "resources": names })
         }
         "sh-mod-parms" => {
             let minors: usize = resolved
@@ -48,9 +57,15 @@ pub(crate) fn configuration(request: &Request, resolved: &Resolved) -> Result<i3
                 .sum();
             let automatic = u32::try_from(minors + 3).unwrap_or(255).clamp(32, 255);
             let count = resolved.config.global.minor_count.unwrap_or(automatic);
-            println!("minor_count={count}");
+            if !request.json {
+                println!("minor_count={count}");
+            }
+            json!({ "minor_count": count })
         }
-        _ => {}
+        _ => json!({}),
+    };
+    if request.json {
+        crate::json::print(&value);
     }
     Ok(0)
 }
@@ -63,6 +78,14 @@ pub(crate) fn selected(
 ) -> Result<i32, Failure> {
     let name = request.command.name;
     match name {
+        "dump" if request.json => {
+            let names: Vec<&str> = selected
+                .iter()
+                .map(|selection| selection.resource.name.as_str())
+                .collect();
+            crate::json::print(&crate::json::dump(resolved, &names));
+            return Ok(0);
+        }
         "dump" | "dump-xml" => {
             print!("{}", dumped(request, resolved, selected));
             return Ok(0);
@@ -76,29 +99,48 @@ pub(crate) fn selected(
         }
         _ => {}
     }
+    let mut values = Vec::new();
     for selection in selected {
+        let resource = &selection.resource.name;
         if request.command.works == Works::OnVolume || request.command.works == Works::OnOneVolume {
             for volume in selection.volumes() {
-                per_volume(name, resolved, selection, volume)?;
+                let found = per_volume(name, resolved, selection, volume)?;
+                let mut value = json!({ "resource": resource, "volume": volume.number });
+                tell(request, name, &found, &mut value);
+                values.push(value);
             }
             continue;
         }
-        match name {
-            "sh-resource" => println!("{}", selection.resource.name),
+        let found = match name {
+            "sh-resource" => vec![("", resource.clone())],
             "sh-list-config-file" => {
                 let span = selection.resource.open;
                 let sources = &resolved.config.sources;
-                println!(
-                    "{}:{}:{}",
-                    sources.name(span),
-                    sources.position(span).line,
-                    selection.resource.name
-                );
+                let (file, line) = (sources.name(span), sources.position(span).line);
+                vec![("", format!("{file}:{line}:{resource}"))]
             }
-            _ => lower_resource(selection)?,
-        }
+            _ => vec![("", lower_resource(selection)?)],
+        };
+        let mut value = json!({ "resource": resource });
+        tell(request, name, &found, &mut value);
+        values.push(value);
+    }
+    if request.json {
+        crate::json::print(&values);
     }
     Ok(0)
+}
+
+/// Prints values, `NAME=VALUE` if they have a name, or keeps them for JSON.
+fn tell(request: &Request, command: &str, found: &[(&str, String)], json: &mut Value) {
+    for (key, value) in found {
+        match (request.json, key.is_empty()) {
+            (true, true) => json[command] = value.as_str().into(),
+            (true, false) => json[*key] = value.as_str().into(),
+            (false, true) => println!("{value}"),
+            (false, false) => println!("{key}={value}"),
+        }
+    }
 }
 
 /// All resources are dumped in one piece; some of them without the head.
@@ -120,20 +162,23 @@ fn dumped(request: &Request, resolved: &Resolved, selected: &[Selection<'_>]) ->
     }
 }
 
+/// A value that a `sh-` command is about, or several with names.
+type Values = Vec<(&'static str, String)>;
+
 fn per_volume(
     name: &str,
     resolved: &Resolved,
     selection: &Selection<'_>,
     volume: &Volume,
-) -> Result<(), Failure> {
-    match name {
-        "sh-dev" => println!("{}", volume.device_path()),
-        "sh-minor" => println!("{}", volume.minor.unwrap_or(0)),
-        "sh-ll-dev" => println!("{}", volume.disk.as_deref().unwrap_or("none")),
-        "sh-md-dev" => println!("{}", metadata::device(volume)),
-        "sh-md-idx" => println!("{}", metadata::attach_place(volume)),
-        "sh-ip" => println!("{}", own_address(selection)),
-        "sh-udev" => udev(resolved, selection, volume),
+) -> Result<Values, Failure> {
+    let one = match name {
+        "sh-dev" => volume.device_path(),
+        "sh-minor" => volume.minor.unwrap_or(0).to_string(),
+        "sh-ll-dev" => volume.disk.clone().unwrap_or_else(|| "none".into()),
+        "sh-md-dev" => metadata::device(volume),
+        "sh-md-idx" => metadata::attach_place(volume),
+        "sh-ip" => own_address(selection),
+        "sh-udev" => return Ok(udev(resolved, selection, volume)),
         _ => {
             return Err(Failure::new(
                 USAGE,
@@ -141,8 +186,8 @@ fn per_volume(
                 &[],
             ))
         }
-    }
-    Ok(())
+    };
+    Ok(vec![("", one)])
 }
 
 fn own_address(selection: &Selection<'_>) -> String {
@@ -160,45 +205,38 @@ fn own_address(selection: &Selection<'_>) -> String {
         .unwrap_or_default()
 }
 
-fn udev(resolved: &Resolved, selection: &Selection<'_>, volume: &Volume) {
-    if driver::dialect().is_84() {
-        return udev_84(resolved, selection, volume);
-    }
-    println!("DEVICE=drbd{}", volume.minor.unwrap_or(0));
+fn udev(resolved: &Resolved, selection: &Selection<'_>, volume: &Volume) -> Values {
     let resource = &selection.resource.name;
-    let number = udev_number(resolved, volume);
-    println!("SYMLINK=drbd/by-res/{resource}{number}");
-    println!("SYMLINK_BY_RES=drbd/by-res/{resource}{number}");
-    if let Some(disk) = volume.disk.as_ref().filter(|_| !volume.is_diskless()) {
-        let short = disk.strip_prefix("/dev/").unwrap_or(disk);
-        println!("SYMLINK_BY_DISK=drbd/by-disk/{short}");
-    }
-}
-
-fn udev_number(resolved: &Resolved, volume: &Volume) -> String {
-    if volume.implicit && !resolved.config.global.udev_always_use_vnr {
+    let number = if volume.implicit && !resolved.config.global.udev_always_use_vnr {
         String::new()
     } else {
         format!("/{}", volume.number)
+    };
+    let device = format!("drbd{}", volume.minor.unwrap_or(0));
+    let disk = volume.disk.as_ref().filter(|_| !volume.is_diskless());
+    let disk = disk.map(|disk| disk.strip_prefix("/dev/").unwrap_or(disk));
+    if driver::dialect().is_84() {
+        // The rules file of generation 8.4 makes the links itself.
+        let mut list = vec![
+            ("RESOURCE", format!("{resource}{number}")),
+            ("DEVICE", device),
+        ];
+        list.extend(disk.map(|disk| ("DISK", disk.to_owned())));
+        return list;
     }
+    let link = format!("drbd/by-res/{resource}{number}");
+    let mut list = vec![
+        ("DEVICE", device),
+        ("SYMLINK", link.clone()),
+        ("SYMLINK_BY_RES", link),
+    ];
+    list.extend(disk.map(|disk| ("SYMLINK_BY_DISK", format!("drbd/by-disk/{disk}"))));
+    list
 }
 
-/// The rules file of generation 8.4 makes the links itself.
-fn udev_84(resolved: &Resolved, selection: &Selection<'_>, volume: &Volume) {
-    let resource = &selection.resource.name;
-    println!("RESOURCE={resource}{}", udev_number(resolved, volume));
-    println!("DEVICE=drbd{}", volume.minor.unwrap_or(0));
-    if let Some(disk) = &volume.disk {
-        println!("DISK={}", disk.strip_prefix("/dev/").unwrap_or(disk));
-    }
-}
-
-fn lower_resource(selection: &Selection<'_>) -> Result<(), Failure> {
+fn lower_resource(selection: &Selection<'_>) -> Result<String, Failure> {
     match &selection.host.kind {
-        HostKind::Stacked { lower } => {
-            println!("{lower}");
-            Ok(())
-        }
+        HostKind::Stacked { lower } => Ok(lower.clone()),
         _ => Err(Failure::ready(
             USAGE,
             "sh-lower-resource only available in stacked mode\n",
@@ -247,7 +285,7 @@ const ORDER_84: &[&str] = &[
 ];
 
 /// `hidden-commands`
-pub(crate) fn hidden_commands() {
+pub(crate) fn hidden_commands(json: bool) {
     let lists = [
         (
             Shown::Scripts,
@@ -263,6 +301,14 @@ pub(crate) fn hidden_commands() {
         ),
     ];
     let dialect = driver::dialect();
+    if json {
+        let list: Vec<Value> = COMMANDS
+            .iter()
+            .filter(|command| command.shown != Shown::Help && command.is_in(dialect))
+            .map(|command| json!({ "command": command.name, "about": command.about }))
+            .collect();
+        return crate::json::print(&list);
+    }
     println!();
     for (shown, title) in lists {
         let mut names: Vec<&str> = COMMANDS

@@ -13,13 +13,19 @@ mod cli;
 mod command;
 mod context;
 mod driver;
+mod explain;
 mod failure;
 mod inspect;
+mod json;
+mod kernel;
+mod manual;
 mod metadata;
+mod progress;
 mod queue;
 mod registry;
 mod select;
 mod steps;
+mod top;
 
 use std::process::ExitCode;
 
@@ -27,10 +33,20 @@ fn main() -> ExitCode {
     let argv: Vec<String> = std::env::args_os()
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
+    let words = argv.get(1..).unwrap_or(&[]);
+    let definition = || cli::definition(drbd_conf::Dialect::V9);
+    if let Some(code) = drbd_pages::serve(words, definition, || vec![manual::drbd_conf()]) {
+        return ExitCode::from(code);
+    }
     let status = match run(&argv) {
         Ok(status) => status,
         Err(failure) => {
-            failure.print();
+            // The command line may be what is wrong: it is looked at as it is.
+            if words.iter().any(|word| word == "--json") {
+                json::print_failure(&failure);
+            } else {
+                failure.print();
+            }
             failure.status
         }
     };

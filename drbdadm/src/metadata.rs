@@ -55,6 +55,35 @@ pub(crate) fn on_disk(volume: &Volume) -> Format {
 }
 
 fn read_format(volume: &Volume) -> Option<Format> {
+    match probe(volume) {
+        Probe::Found(format) => Some(format),
+        Probe::None | Probe::Unreadable => None,
+    }
+}
+
+/// What is found where the metadata of a volume should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// Metadata.
+    Found(Format),
+    /// Something else.
+    None,
+    /// The device cannot be read.
+    Unreadable,
+}
+
+/// Looks at the superblock's place.
+pub(crate) fn probe(volume: &Volume) -> Probe {
+    let Some(block) = read_superblock(volume) else {
+        return Probe::Unreadable;
+    };
+    match Superblock::decode(&block) {
+        Ok(superblock) => Probe::Found(superblock.format),
+        Err(_) => Probe::None,
+    }
+}
+
+fn read_superblock(volume: &Volume) -> Option<[u8; 4096]> {
     let placement = match volume.meta_disk.as_ref().map(|meta| meta.index) {
         Some(MetaIndex::Flexible) => Placement::FlexExternal,
         Some(MetaIndex::Slot(slot)) => Placement::Index(u16::try_from(slot).ok()?),
@@ -66,9 +95,7 @@ fn read_format(volume: &Volume) -> Option<Format> {
     file.seek(SeekFrom::Start(sector.checked_mul(512)?)).ok()?;
     let mut block = [0; 4096];
     file.read_exact(&mut block).ok()?;
-    Superblock::decode(&block)
-        .ok()
-        .map(|superblock| superblock.format)
+    Some(block)
 }
 
 /// The format create-md writes: v08 for a driver of the 8.4 generation, so that

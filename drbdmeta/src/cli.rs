@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use drbd_core::meta::{Format, MdError, Placement};
 
+use crate::superblock::OutputFormat;
+
 /// Works on the metadata of a DRBD volume that is not attached.
 #[derive(Debug, Parser)]
 #[command(name = "drbdmeta", version, disable_help_subcommand = true)]
@@ -93,6 +95,12 @@ pub(crate) enum Command {
     WipeMd,
     /// Print the metadata as text
     DumpMd,
+    /// Print the superblock: exit 0 valid, 2 valid where the device used to end, 3 not valid
+    DumpSuperblock {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "json")]
+        output_format: OutputFormat,
+    },
     /// Write metadata from the text of dump-md
     RestoreMd {
         /// The text; standard input without it
@@ -149,6 +157,7 @@ impl Command {
             | Command::CheckResize
             | Command::ForgetPeer => true,
             Command::DumpMd
+            | Command::DumpSuperblock { .. }
             | Command::VerifyDump { .. }
             | Command::GetGi
             | Command::ShowGi
@@ -163,6 +172,7 @@ impl Command {
             Command::CreateMd { .. } => "create-md",
             Command::WipeMd => "wipe-md",
             Command::DumpMd => "dump-md",
+            Command::DumpSuperblock { .. } => "dump-superblock",
             Command::RestoreMd { .. } => "restore-md",
             Command::VerifyDump { .. } => "verify-dump",
             Command::ApplyAl => "apply-al",

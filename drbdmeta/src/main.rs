@@ -22,6 +22,7 @@ mod resize;
 mod restore;
 mod signatures;
 mod state;
+mod superblock;
 mod token;
 mod volume;
 
@@ -36,12 +37,19 @@ use md_file::MdFile;
 use volume::Volume;
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    if let Some(code) = drbd_pages::serve(&words, Cli::command, Vec::new) {
+        return ExitCode::from(code);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
     match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
             eprintln!("{failure}");
             ExitCode::from(failure.exit)
@@ -63,7 +71,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(EXIT_REFUSED)
 }
 
-fn run(cli: &Cli) -> Result<(), Failure> {
+/// Returns the exit code of what ended as it should.
+fn run(cli: &Cli) -> Result<u8, Failure> {
     let minor = minor::parse(&cli.device)?;
     // Held until the program ends.
     let _lock = minor
@@ -89,7 +98,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         eprintln!("# Output might be stale, since the device is in use");
     }
     let mut volume = Volume::new(file, minor, cli);
-    match &cli.command {
+    let done = match &cli.command {
+        Command::DumpSuperblock { output_format } => {
+            return superblock::dump(&volume, *output_format);
+        }
         Command::CreateMd { max_peers } => create::create(&mut volume, *max_peers),
         Command::WipeMd => create::wipe(&mut volume),
         Command::DumpMd => dump::dump(&volume),
@@ -106,5 +118,6 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::WriteDevUuid { uuid } => state::write_dev_uuid(&mut volume, *uuid),
         Command::CheckResize => resize::check_resize(&mut volume),
         Command::ForgetPeer => state::forget_peer(&mut volume),
-    }
+    };
+    done.map(|()| 0)
 }

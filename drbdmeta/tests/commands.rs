@@ -444,6 +444,58 @@ fn identifiers_are_read_changed_and_explained() {
 }
 
 #[test]
+fn a_superblock_is_printed_as_json_bytes_and_hex() {
+    let image = Image::new(64 << 20);
+    let none = image.force("v09", "internal dump-superblock").code(3);
+    let value: serde_json::Value = serde_json::from_str(&none.stdout).unwrap();
+    assert_eq!(value["valid"], false);
+    assert!(value["problem"].is_string(), "{value}");
+
+    image.force("v09", "internal create-md 3").code(0);
+    image
+        .force("v09", "internal set-gi --node-id=1 C4:D2::::1:::::::::1")
+        .code(0);
+    let json = image
+        .force("v09", "internal dump-superblock")
+        .code(0)
+        .stdout;
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let superblock = &value["superblock"];
+    assert_eq!(value["valid"], true);
+    assert_eq!(superblock["version"], "v09");
+    assert_eq!(superblock["max-peers"], 3);
+    assert_eq!(superblock["current-uuid"], "00000000000000C4");
+    assert_eq!(superblock["peers"][0]["node-id"], 1);
+    assert_eq!(superblock["peers"][0]["bitmap-uuid"], "00000000000000D2");
+
+    let at = value["sector"].as_u64().unwrap() * 512;
+    let raw = image
+        .force("v09", "internal dump-superblock --output-format=hex")
+        .code(0)
+        .stdout;
+    let first: Vec<String> = image
+        .read(at, 16)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let line = raw.lines().next().unwrap().replace("  ", " ");
+    assert!(
+        line.starts_with(&format!("00000000 {}", first.join(" "))),
+        "{line}"
+    );
+    assert_eq!(raw.lines().last(), Some("00001000"));
+
+    image.force("v08", "internal create-md").code(0);
+    let json = image
+        .force("v08", "internal dump-superblock")
+        .code(0)
+        .stdout;
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["superblock"]["version"], "v08");
+    assert_eq!(value["superblock"]["node-id"], serde_json::Value::Null);
+}
+
+#[test]
 fn disk_states_follow_the_flags() {
     let image = Image::new(64 * MIB);
     image.force("v08", "internal create-md").code(0);

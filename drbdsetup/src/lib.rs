@@ -21,7 +21,15 @@ pub use failure::Failure;
 
 /// Runs the program with the arguments after its name; the result is its exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
-    let arguments = cli::normalize(arguments.collect());
+    let given: Vec<OsString> = arguments.collect();
+    let words: Vec<String> = given
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    if let Some(code) = drbd_pages::serve(&words, cli::program, Vec::new) {
+        return code;
+    }
+    let arguments = cli::normalize(given);
     let matches = match cli::program().try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => {

@@ -48,6 +48,37 @@ pub fn build(dist: &Path) -> Result<()> {
         check_libc(from)?;
         install(from, &dist.join(program))?;
     }
+    pages(dist)
+}
+
+/// Shells that there are completions for, and how each names its files.
+const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("fish", "", ".fish")];
+
+/// Has the tools write their manual pages and completions.
+fn pages(dist: &Path) -> Result<()> {
+    let run = |program: &str, args: &[&str]| -> Result<Vec<u8>> {
+        let output = Command::new(dist.join(program)).args(args).output();
+        let output = output.with_context(|| format!("cannot start {program}"))?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr).into_owned();
+            let what = format!("{program} {} failed", args.join(" "));
+            return Err(Problem::new(what, why, "").into());
+        }
+        Ok(output.stdout)
+    };
+    let man = dist.join("man");
+    for program in ["drbdadm", "drbdsetup", "drbdmeta"] {
+        run(program, &["man-pages", &man.to_string_lossy()])?;
+        for (shell, before, behind) in SHELLS {
+            let directory = dist.join("completions").join(shell);
+            std::fs::create_dir_all(&directory)
+                .with_context(|| format!("cannot make {}", directory.display()))?;
+            let text = run(program, &["completion", shell])?;
+            let file = directory.join(format!("{before}{program}{behind}"));
+            std::fs::write(&file, text)
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
+    }
     Ok(())
 }
 

@@ -4,7 +4,11 @@
 use drbd_conf::model::{Resource, Volume};
 
 use crate::call::{Call, Runner};
+use serde_json::{json, Value};
+
 use crate::cli::Request;
+use crate::command::Works;
+use crate::driver;
 use crate::failure::CANNOT_EXECUTE;
 use crate::queue::run_together;
 use crate::select::Selection;
@@ -46,6 +50,39 @@ impl Unit {
             Unit::Promote(calls) => promote(runner, &calls),
             Unit::Handler(command) => handler(request, runner, steps, selection, &command),
         }
+    }
+}
+
+impl Unit {
+    /// What a question is answered with, for JSON; `None` if it is not.
+    pub(super) fn answer(
+        &self,
+        request: &Request,
+        runner: &Runner,
+        selection: &Selection<'_>,
+    ) -> Option<Value> {
+        let (first, second) = match self {
+            Unit::Together(calls) => (calls.first()?, None),
+            Unit::Fallback(first, second) => (first, Some(second)),
+            _ => return None,
+        };
+        let text = runner
+            .output(first)
+            .or_else(|| second.and_then(|call| runner.output(call)))?;
+        let mut value = json!({ "resource": selection.resource.name });
+        // RES, RES PEER, RES PEER VOLUME, or a minor.
+        let number = |at: usize| first.args.get(at).and_then(|word| word.parse::<u32>().ok());
+        match request.command.works_in(driver::dialect()) {
+            Works::OnConnection => value["peer-node-id"] = number(2).into(),
+            Works::OnPeerDevice => {
+                value["peer-node-id"] = number(2).into();
+                value["volume"] = number(3).into();
+            }
+            Works::OnVolume => value["minor"] = number(1).into(),
+            _ => {}
+        }
+        value[request.command.name] = text.trim().into();
+        Some(value)
     }
 }
 
@@ -167,7 +204,7 @@ fn handler(
             v.disk.clone().unwrap_or_else(|| "none".into())
         }),
     ];
-    let is_84 = crate::driver::dialect().is_84();
+    let is_84 = driver::dialect().is_84();
     for (name, value) in described {
         // 8.4 tells of a whole resource only its minors.
         if is_84 && name != "DRBD_MINOR" && selection.volume.is_none() && volumes.len() > 1 {

@@ -39,6 +39,21 @@ fn story(cluster: &Cluster) -> Result<()> {
         }
         Ok(())
     })?;
+    step("explain says what each choice costs", || {
+        let theirs = beta.sh("drbdadm get-gi r0")?;
+        let said = alpha.sh(&format!("drbdadm explain --peer-gi={} r0", theirs.trim()))?;
+        for part in [
+            "split brain",
+            "here:  now",
+            "there: now",
+            "both have changed what they once shared",
+            "at most 4 KiB",
+            "drbdadm connect --discard-my-data r0",
+        ] {
+            ensure!(said.contains(part), "no `{part}` in {said}");
+        }
+        Ok(())
+    })?;
     let read = |side: &Side, block: u32| {
         side.sh(&format!(
             "drbdadm primary r0 && dd if=/dev/drbd0 bs=4k skip={block} count=1 iflag=direct \

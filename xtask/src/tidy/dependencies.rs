@@ -32,13 +32,23 @@ struct Dependency {
 const ENGINE_NEEDS: [&str; 2] = ["zerocopy", "zerocopy-derive"];
 
 /// What a crate of ours may need of ours; a crate that is not listed may need nothing of ours.
-const MAY_NEED: [(&str, &[&str]); 12] = [
+const MAY_NEED: [(&str, &[&str]); 13] = [
     ("drbd_core", &[]),
     ("drbd-conf", &["drbd_core"]),
     ("drbd-netlink", &["drbd_core"]),
-    ("drbdsetup", &["drbd_core", "drbd-conf", "drbd-netlink"]),
-    ("drbdadm", &["drbd_core", "drbd-conf", "drbd-netlink"]),
-    ("drbdmeta", &["drbd_core", "drbd-conf", "drbd-netlink"]),
+    ("drbd-pages", &[]),
+    (
+        "drbdsetup",
+        &["drbd_core", "drbd-conf", "drbd-netlink", "drbd-pages"],
+    ),
+    (
+        "drbdadm",
+        &["drbd_core", "drbd-conf", "drbd-netlink", "drbd-pages"],
+    ),
+    (
+        "drbdmeta",
+        &["drbd_core", "drbd-conf", "drbd-netlink", "drbd-pages"],
+    ),
     ("drbd-had", &["drbd_core", "drbd-conf", "drbd-netlink"]),
     ("drbd-sim", &["drbd_core"]),
     ("drbd-qemu", &["xtask"]),
