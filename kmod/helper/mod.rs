@@ -135,7 +135,6 @@ pub(crate) fn start_next(resource: &Arc<Resource>, device: &Arc<Device>) {
             minor.with(|inner, link, now| inner.volume.helper_done(code, link, now));
         };
         let spawned = CString::try_from_fmt(fmt!("drbd_h_{}", device.minor))
-            .map_err(Error::from)
             .and_then(|name| resource.helpers.spawn(&resource.programs, &name, job));
         match spawned {
             Ok(()) => return,

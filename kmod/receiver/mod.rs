@@ -22,11 +22,10 @@ use drbd_core::{
     engine::{
         agreement::agree,
         reply_queue::ReplyItem,
-        volume::{End, PeerReadKind, PeerWriteFate, Volume},
+        volume::{End, PeerReadKind, Volume},
     },
     state::{Conn, Request, Ss},
     wire::{
-        block::DpFlags,
         command::Command,
         dialect::Dialect,
         dispatch,

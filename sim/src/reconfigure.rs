@@ -165,6 +165,20 @@ impl Node {
         options.c_delay_target_ds = rng.pick(&[1, 10]);
     }
 
+    /// The administrator takes limits of the resync's rate back.
+    pub(crate) fn hurry(&mut self) {
+        let defaults = PeerOptions::default();
+        self.set_peer_options(PeerOptions {
+            c_plan_ahead_ds: defaults.c_plan_ahead_ds,
+            resync_rate_kib: defaults.resync_rate_kib,
+            c_max_rate_kib: defaults.c_max_rate_kib,
+            c_min_rate_kib: defaults.c_min_rate_kib,
+            c_fill_target_sectors: defaults.c_fill_target_sectors,
+            c_delay_target_ds: defaults.c_delay_target_ds,
+            ..self.peer_options
+        });
+    }
+
     pub(crate) fn set_read_balancing(&mut self, policy: ReadBalancing) {
         for vol in &mut self.vols {
             vol.options.read_balancing = policy;

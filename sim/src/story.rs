@@ -123,11 +123,12 @@ impl Play {
     pub(crate) fn long(seed: u64, two_primaries: bool, trace: bool) -> Play {
         let mut play = setup_sized(seed, &SIZES_LONG);
         play.mood = Mood::of_seed(seed);
-        play.world.enable_helpers();
-        play.world.draw_fencing(seed);
         play.world.set_trace(trace);
         if two_primaries || dual::is_dual(seed) {
             play.allow_two_primaries();
+        } else {
+            play.world.enable_helpers();
+            play.world.draw_fencing(seed);
         }
         play.draw_options(seed);
         play
@@ -200,6 +201,8 @@ impl Play {
                 world.boot(n);
             }
             let now = world.now;
+            // What is slow on purpose would not end in time.
+            world.nodes[n].hurry();
             for vol in 0..self.volumes {
                 if world.nodes[n].vols[vol].volume.state().susp {
                     world.nodes[n].resume_io(now);

@@ -8,6 +8,9 @@ use drbd_core::{
     uuid::{compare::compare, Compared, PeerUuids, UuidFlags},
 };
 
+/// Control packets that may wait behind a network that stands still before no further command is given.
+const CONTROLS_WAITING_MAX: usize = 16;
+
 impl Play {
     fn primary(&mut self) -> Option<usize> {
         // Of two Primaries each has its turn.
@@ -120,7 +123,9 @@ impl Play {
     pub(crate) fn administer(&mut self) {
         let n = self.rng.below(2) as usize;
         let node = &self.world.nodes[n];
-        if !node.up || node.admin.is_some() {
+        // The administrator does not type on while what was asked for still waits for the network.
+        let stuck = node.queues.send.len() > CONTROLS_WAITING_MAX;
+        if !node.up || node.admin.is_some() || stuck {
             return;
         }
         if self.mood.harsh && self.rng.one_in(6) {

@@ -242,7 +242,7 @@ impl World {
 
     /// Runs until nothing moves; virtual time goes on as timers demand.
     pub(crate) fn settle(&mut self) {
-        let mut budget = 400_000u32;
+        let mut budget = 2_000_000u32;
         let until = self.now + 600_000;
         loop {
             if self.step() {
