@@ -38,11 +38,10 @@ pub(super) fn last_refusal(resource: &str) -> Option<String> {
 fn last_in(text: &str, resource: &str) -> Option<String> {
     text.lines()
         .filter(|line| names(line, resource))
-        .filter(|line| {
+        .rfind(|line| {
             let lower = line.to_ascii_lowercase();
             REFUSALS.iter().any(|part| lower.contains(part))
         })
-        .next_back()
         .map(|line| {
             // `6,1234,567890,-;drbd r0: message`
             let message = line.split_once(';').map_or(line, |(_, message)| message);
