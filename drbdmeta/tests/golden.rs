@@ -309,7 +309,7 @@ fn every_dump_of_the_reference_is_restored_and_printed_again() {
             let mut text = step.output.clone();
             if step.format == "v08" {
                 // 9.22.0 prints 0 instead of the flags of v08; the bytes have them.
-                let block = golden.dump("superblock").bytes;
+                let block = &golden.dump("superblock").bytes;
                 let flags = u32::from_be_bytes(block[56..60].try_into().unwrap());
                 let flags = format!("    flags 0x{flags:08x}");
                 text = text.replacen("    flags 0x00000000", &flags, 1);

@@ -51,7 +51,8 @@ option_group! {
     unplug_watermark: u32 = u32(22, 1, 131_072, 128).default_only("unplug-watermark has no effect and is not stored")
         .at_84(5, 16);
     /// Granularity with which a resync turns zeroes into discards; 0 for off.
-    rs_discard_granularity: u32 = u32(25, 0, 1 << 20, 0).unit(Unit::Bytes).option("rs-discard-granularity").also_84();
+    rs_discard_granularity: u32 = u32(25, 0, 1 << 20, 0).unit(Unit::Bytes).option("rs-discard-granularity").also_84()
+        .default_only("rs-discard-granularity: thin resync is not implemented in this version");
     /// Keep the activity log on disk; without it a crashed primary needs a full resync.
     al_updates: bool = flag(23, true).option("al-updates").also_84();
     /// Trust discards that are aligned to read back as zeroes.

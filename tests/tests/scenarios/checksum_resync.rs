@@ -16,6 +16,7 @@ fn checksum_resync() {
 }
 
 #[test]
+#[ignore = "full: repeats checksum_resync with another driver"]
 fn checksum_resync_with_stock() {
     let name = "checksum_resync_with_stock";
     scenario(name, &setup(Pairing::OursStock), |cluster| {
@@ -25,6 +26,7 @@ fn checksum_resync_with_stock() {
 }
 
 #[test]
+#[ignore = "full: repeats checksum_resync with another driver"]
 fn checksum_resync_from_stock() {
     let name = "checksum_resync_from_stock";
     scenario(name, &setup(Pairing::StockOurs), |cluster| {
