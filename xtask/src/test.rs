@@ -153,7 +153,7 @@ pub fn run(options: &Options) -> Result<()> {
             Ok(verdicts)
         });
         table.run("bugs planted for the simulator", sim::planted);
-        table.run("simulated disasters", sim::test);
+        table.run("simulated disasters", || sim::test(options.full));
     }
     // Without products of this checkout, a scenario would try old ones.
     if built && !options.no_vm {

@@ -127,8 +127,13 @@ fn story(cluster: &Cluster) -> Result<()> {
         alpha.node.sh_within(&write_bad(), MINUTE)?;
         alpha.wait("a poor disk", MINUTE, |view| view.disk == "Inconsistent")?;
         heal(alpha)?;
-        alpha.sh("drbdadm disconnect r0; drbdadm connect r0")?;
-        let _ = beta.drbdadm("connect");
+        // Asked to disconnect, a Primary would refuse: the good data is the peer's.
+        let port = beta.node.port(0)?;
+        port.cut(true);
+        alpha.wait("the loss of beta", MINUTE, |view| {
+            view.connection != "Connected"
+        })?;
+        port.cut(false);
         alpha.wait_healthy()?;
         beta.wait_healthy().map(drop)
     })?;
