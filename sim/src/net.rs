@@ -92,7 +92,6 @@ impl Node {
         self.early = None;
         self.forgive_ms = now + 1000;
         self.conn_answer = None;
-        self.resumed = false;
         if let Some(Admin::Disconnect(asked)) = &mut self.admin {
             // The question was lost with the last connection.
             *asked = false;

@@ -366,7 +366,7 @@ pub(crate) struct Node {
     pub(crate) handler: Option<Handler>,
     pub(crate) fencing: Fencing,
     pub(crate) on_no_data: OnNoData,
-    /// The administrator resumed I/O since the last connection.
+    /// The administrator resumed I/O since the last connection that came to be.
     pub(crate) resumed: bool,
     pub(crate) trace: bool,
 }

@@ -221,6 +221,11 @@ impl World {
 
     /// Node `n` sees that its connection is over, or ends it.
     fn notice_end(&mut self, n: usize) {
+        // What the administrator resumed was resumed until the peer is there again, not until it tries.
+        let was_whole = |vol: &super::node::Vol| vol.volume.state().conn >= Conn::Connected;
+        if self.nodes[n].vols.iter().any(was_whole) {
+            self.nodes[n].resumed = false;
+        }
         if self.nodes[n].end.is_none() {
             let conn = Conn::NetworkFailure;
             let why = "the sockets broke";

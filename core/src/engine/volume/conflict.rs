@@ -24,11 +24,10 @@ use crate::{
     wire::{command::Command, packet::Packet},
 };
 
-/// Whether the peer owes the answer to a mirrored write of the application.
+/// Whether the peer owes the answer to a mirrored write of the application. The answer may be here before the sender has
+/// noted that the write left: what the peer wrote after its answer comes after the write, and is no conflict.
 fn unanswered(op: &Op) -> bool {
-    op.kind == Kind::AppWrite
-        && op.has(flag::LAUNCHED | flag::EXP_WRITE_ACK)
-        && op.any(flag::NET_PENDING | flag::NET_QUEUED)
+    op.kind == Kind::AppWrite && op.has(flag::LAUNCHED | flag::EXP_WRITE_ACK | flag::NET_PENDING)
 }
 
 impl<M: Mem> Volume<M> {

@@ -94,9 +94,18 @@ fn the_resolver_keeps_its_own_write() {
 
 #[test]
 fn a_write_that_the_peer_sent_after_it_had_ours_is_no_conflict() {
+    for sender_is_late in [false, true] {
+        ours_comes_first(sender_is_late);
+    }
+}
+
+/// The sender notes that the own write left before its answer is handled, or after the peer's write.
+fn ours_comes_first(sender_is_late: bool) {
     let (mut volume, mut peer) = primary(true);
     let own = submit(&mut volume, &mut peer, true, 100);
-    volume.handed_over(own, &mut peer);
+    if !sender_is_late {
+        volume.handed_over(own, &mut peer);
+    }
     effects(&mut volume);
     // The peer's acknowledgement is number 1, its write number 2 and here before it.
     assert!(!volume.sequence_reached(2));
@@ -106,6 +115,9 @@ fn a_write_that_the_peer_sent_after_it_had_ours_is_no_conflict() {
     assert!(!volume.sequence_reached(4));
     let theirs = peer_write(&mut volume, &mut peer, 100, 8, 2);
     assert_eq!(told(&peer), [], "it waits for the own disk");
+    if sender_is_late {
+        volume.handed_over(own, &mut peer);
+    }
     volume.local_done(own, true, &mut peer);
     volume.run_ready(&mut peer, 0);
     let submitted = effects(&mut volume)

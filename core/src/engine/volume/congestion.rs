@@ -45,10 +45,14 @@ impl<M: Mem> Volume<M> {
 
     /// The peer has `op` on stable storage, or never will.
     pub(super) fn net_done(&mut self, op: OpId) {
-        let at = self.ops.at_mut(op);
-        let ends = at.any(flag::EXP_BARR_ACK) && !at.any(flag::NET_DONE);
-        at.set(flag::NET_DONE);
-        if ends {
+        self.left_the_wire(op);
+        self.ops.at_mut(op).set(flag::NET_DONE);
+    }
+
+    /// `op` counts as in flight no more, if it did.
+    pub(super) fn left_the_wire(&mut self, op: OpId) {
+        let at = self.ops.at(op);
+        if at.any(flag::EXP_BARR_ACK) && !at.any(flag::NET_DONE) {
             let sectors = u64::from(at.len_sectors);
             let in_flight = &mut self.congestion.in_flight_sectors;
             *in_flight = in_flight.saturating_sub(sectors);
@@ -151,7 +155,8 @@ impl<M: Mem> Volume<M> {
         if self.peer.start_source_ping.is_none() {
             self.start_resync(Side::Source, link, now_ms);
         }
-        None
+        // What holds the start, a helper program or an answer that is due, may end without a word.
+        (self.conn() == Conn::Ahead).then(|| now_ms.saturating_add(REST_MS))
     }
 
     /// The target of a resync from here has everything and pulls ahead at once, before this node has

@@ -84,6 +84,7 @@ impl<M: Mem> Volume<M> {
         if self.ops.at(op).any(flag::EXP_BARR_ACK) {
             self.ops.unlink(&mut self.log, op);
         }
+        self.left_the_wire(op);
         let at = self.ops.at_mut(op);
         at.clear(flag::EXP_BARR_ACK);
         if at.any(flag::LOCAL_PENDING | flag::NET_QUEUED) {
