@@ -50,6 +50,7 @@ mod os;
 mod proc;
 mod queues;
 mod receiver;
+mod resize;
 mod resource;
 mod role;
 #[cfg(drbd_selftest)]

@@ -330,7 +330,7 @@ impl Receiver<'_> {
         frame: &Frame,
         packet: Packet,
     ) -> Result<(), End> {
-        self.wait_for(device, |volume| !volume.bulk_running())?;
+        self.wait_for(device, |volume| !volume.holds_receiver())?;
         match packet {
             Packet::Data(_) | Packet::Trim(_) | Packet::Zeroes(_) => {
                 self.write(device, frame, &packet)
@@ -360,6 +360,7 @@ impl Receiver<'_> {
             Packet::Bitmap | Packet::CompressedBitmap => self.bitmap(device, frame),
             packet => {
                 self.drain(frame.payload_len)?;
+                crate::resize::look_at_devices(device, &packet);
                 let result =
                     device.with(|inner, link, now| inner.volume.data_packet(&packet, link, now));
                 if let Packet::SyncParam(param) = &packet {

@@ -41,6 +41,9 @@ impl Default for Cell {
 
 pub(crate) type Possible = BTreeMap<u64, Cell>;
 
+/// What a disk holds where nobody wrote, from the size on that it had in the beginning.
+pub(crate) const GARBAGE: [u64; 3] = [0, u64::MAX - 1, u64::MAX];
+
 pub(crate) struct Pending {
     pub(crate) node: usize,
     volume: usize,
@@ -69,6 +72,8 @@ pub(crate) struct Model {
     /// Writes of the application that failed.
     pub(crate) failed: u64,
     pub(crate) completed: u64,
+    /// Where what the disks hold begins to be unknown.
+    pub(crate) unknown_from: u64,
 }
 
 impl Model {
@@ -81,6 +86,7 @@ impl Model {
             order: 0,
             failed: 0,
             completed: 0,
+            unknown_from: u64::MAX,
         }
     }
 
@@ -88,8 +94,15 @@ impl Model {
         self.pending.len()
     }
 
-    fn add(view: &mut Possible, at: u64, tag: u64) {
-        let tags = &mut view.entry(at).or_default().tags;
+    fn add(view: &mut Possible, at: u64, tag: u64, unknown_from: u64) {
+        let cell = view.entry(at).or_insert_with(|| {
+            let mut cell = Cell::default();
+            if at >= unknown_from {
+                cell.tags = GARBAGE.to_vec();
+            }
+            cell
+        });
+        let tags = &mut cell.tags;
         if !tags.contains(&tag) {
             tags.push(tag);
         }
@@ -119,7 +132,7 @@ impl Model {
         }
         for view in &mut self.views {
             for at in req.sector..req.sector + req.len {
-                Self::add(&mut view[v], at, req.tag);
+                Self::add(&mut view[v], at, req.tag, self.unknown_from);
             }
         }
     }
@@ -229,7 +242,7 @@ impl Model {
             let fits = |view: usize| match self.views[view][v].get(&at) {
                 _ if also.contains(&(at, tag)) => true,
                 Some(cell) => cell.tags.contains(&tag),
-                None => tag == 0,
+                None => tag == 0 || at >= self.unknown_from && GARBAGE.contains(&tag),
             };
             assert!(
                 fits(n) && own || fits(1 - n) && !own || fits(n) && fits(1 - n),
@@ -250,7 +263,7 @@ impl Model {
             }
             for (at, tags) in &vol.disk.shaken {
                 for tag in tags {
-                    Self::add(&mut self.views[n][v], *at, *tag);
+                    Self::add(&mut self.views[n][v], *at, *tag, self.unknown_from);
                 }
             }
         }

@@ -39,7 +39,7 @@ impl Node {
 
     /// Whether the receiver may take the next packet.
     pub(crate) fn receiver_blocked(&self) -> bool {
-        self.barrier.is_some() || self.vols.iter().any(|vol| vol.volume.bulk_running())
+        self.barrier.is_some() || self.vols.iter().any(|vol| vol.volume.holds_receiver())
     }
 
     /// The receiver waits at a barrier, and may go on.
@@ -131,6 +131,12 @@ impl Node {
                 vol.volume
                     .bitmap_packet(wire.command, &frame.body, &mut self.queues, now)
                     .map_err(|_| protocol_error("a bitmap out of place"))
+            }
+            Packet::Sizes(_) => {
+                self.offer(v);
+                self.vols[v]
+                    .volume
+                    .data_packet(&packet, &mut self.queues, now)
             }
             packet => self.vols[v]
                 .volume

@@ -17,14 +17,18 @@ mod incoming;
 mod lifecycle;
 mod local;
 mod md;
+mod new_uuid;
 mod outgoing;
 mod peer_io;
+mod peer_options;
 mod read_balancing;
 mod refused;
+mod resize;
 mod resync_source;
 mod resync_target;
 #[cfg(test)]
 mod rig;
+mod sizes;
 mod state_change;
 mod status;
 mod verify;
@@ -37,8 +41,12 @@ pub use handshake::Refusal;
 pub use incoming::{write_of, End};
 pub use lifecycle::AttachError;
 pub use md::{MdIo, MdResult};
+pub use new_uuid::NewUuidRefusal;
 pub use peer_io::{PeerReadKind, PeerWrite, PeerWriteFate};
+pub use peer_options::PeerOptions;
+pub use resize::Offer;
 pub use resync_target::ReplyFate;
+pub use sizes::{Resize, ResizeRefusal};
 pub use state_change::Context;
 pub use status::{Counters, Progress, Snapshot};
 pub use verify::{DigestFate, Finding, Range, VerifyProgress};
@@ -48,11 +56,7 @@ use super::{
     op::{flag, Action, BioFlags, Kind, List, Op, OpId, Slab, Via},
     ranges::{Bucket, Ranges},
 };
-use crate::{
-    state::State,
-    uuid::PeerUuids,
-    wire::{alg_name::AlgName, dialect::Dialect},
-};
+use crate::{state::State, uuid::PeerUuids, wire::dialect::Dialect};
 use bitmap_exchange::Exchange;
 use resync_target::Resync;
 
@@ -217,63 +221,6 @@ pub(crate) struct PeerDevice {
     pub(crate) received_sectors: u64,
 }
 
-/// Options of the connection and the peer device that a volume uses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PeerOptions {
-    /// After-split-brain policies without, with one and with two Primaries.
-    pub after_sb: [crate::uuid::Policy; 3],
-    /// rr-conflict.
-    pub rr_conflict: crate::uuid::Policy,
-    /// always-asbp.
-    pub always_asbp: bool,
-    /// use-rle.
-    pub use_rle: bool,
-    /// max-buffers, pages of 4 KiB.
-    pub max_buffers_pages: u32,
-    /// resync-rate, KiB/s.
-    pub resync_rate_kib: u32,
-    /// c-plan-ahead, 0.1 s.
-    pub c_plan_ahead_ds: u32,
-    /// c-delay-target, 0.1 s.
-    pub c_delay_target_ds: u32,
-    /// c-fill-target, sectors.
-    pub c_fill_target_sectors: u32,
-    /// c-max-rate, KiB/s.
-    pub c_max_rate_kib: u32,
-    /// c-min-rate, KiB/s.
-    pub c_min_rate_kib: u32,
-    /// verify-alg.
-    pub verify_alg: AlgName,
-    /// on-congestion.
-    pub on_congestion: crate::config::OnCongestion,
-    /// congestion-fill, sectors; 0 for no limit.
-    pub cong_fill_sectors: u32,
-    /// congestion-extents.
-    pub cong_extents: u32,
-}
-
-impl Default for PeerOptions {
-    fn default() -> Self {
-        PeerOptions {
-            after_sb: [crate::uuid::Policy::Disconnect; 3],
-            rr_conflict: crate::uuid::Policy::Disconnect,
-            always_asbp: false,
-            use_rle: true,
-            max_buffers_pages: 2048,
-            resync_rate_kib: 250,
-            c_plan_ahead_ds: 20,
-            c_delay_target_ds: 10,
-            c_fill_target_sectors: 100,
-            c_max_rate_kib: 102_400,
-            c_min_rate_kib: 250,
-            verify_alg: AlgName::EMPTY,
-            on_congestion: crate::config::OnCongestion::Block,
-            cong_fill_sectors: 0,
-            cong_extents: 1237,
-        }
-    }
-}
-
 /// One volume of a resource.
 pub struct Volume<M: Mem> {
     pub(crate) number: u16,
@@ -288,6 +235,7 @@ pub struct Volume<M: Mem> {
     verify: verify::Verify,
     pub(crate) exchange: Exchange,
     congestion: congestion::Congestion,
+    sizing: sizes::Sizing,
     /// Application operations and resync requests that the peer owes an answer.
     awaited_answers: u32,
     /// read-balancing round-robin: the peer had the last turn.
@@ -399,6 +347,7 @@ impl<M: Mem> Volume<M> {
             verify: verify::Verify::default(),
             exchange: Exchange::default(),
             congestion: congestion::Congestion::default(),
+            sizing: sizes::Sizing::default(),
             awaited_answers: 0,
             peer_turn: false,
             admin: admin::Admin::default(),
