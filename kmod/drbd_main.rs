@@ -12,6 +12,7 @@
 //! 1. `Resource::admin` (mutex): one administrative command at a time
 //! 2. `Registry::changes` (mutex): an object comes into being, or goes
 //! 3. `Connection::thread` (mutex)
+//!    `Registry::dependencies` (mutex): who waits with a resync
 //! 4. the notifier's lock (mutex): it gathers facts, so the lists come after it
 //! 5. `Registry::resources` (mutex)
 //! 6. `Resource::devices`, `Resource::connections`, `Resource::options`, `Connection::resource`,
@@ -40,6 +41,7 @@ mod conf;
 mod connect;
 mod connection;
 mod crypto;
+mod dependency;
 mod device;
 mod device_io;
 mod mem;

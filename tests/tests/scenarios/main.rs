@@ -24,6 +24,7 @@ mod protocols;
 mod read_balancing;
 mod reconnect_resyncs_only_changed_blocks;
 mod refusals;
+mod resync_after;
 mod resync_pace;
 mod split_brain_refused;
 mod stock_peer;

@@ -147,6 +147,9 @@ impl Todo {
     pub const COMPARE: Todo = Todo(1 << 11);
     /// [`Volume::take_finding`] has something.
     pub const FINDING: Todo = Todo(1 << 12);
+    /// Those whose resync comes after this one's may have to wait, or to go on: see
+    /// [`crate::engine::dependency`].
+    pub const DEPENDENTS: Todo = Todo(1 << 16);
 
     /// Both sets.
     #[must_use]
