@@ -31,6 +31,7 @@ mod resync_target;
 mod rig;
 mod state_change;
 mod status;
+mod thin;
 mod verify;
 
 pub use crate::state::action::Helper;
