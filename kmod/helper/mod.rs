@@ -8,6 +8,7 @@
 mod environment;
 
 use crate::{
+    netlink::facts,
     connection::Connection,
     device::Device,
     os::{
@@ -206,5 +207,11 @@ fn execute(
     let event = CString::try_from_fmt(fmt!("{}", event))?;
     let mut path = [0; params::HELPER_MAX];
     let path = params::usermode_helper(&mut path);
-    umh::run(path, &[&event, &resource.name], &env)
+    // 8.4 names the minor (control-plane section 10).
+    let minor = match device.filter(|_| facts::is_v1()) {
+        Some(device) => Some(CString::try_from_fmt(fmt!("minor-{}", device.minor))?),
+        None => None,
+    };
+    let object: &CStr = minor.as_deref().unwrap_or(&resource.name);
+    umh::run(path, &[&event, object], &env)
 }
