@@ -16,12 +16,15 @@ use crate::memory::Memory;
 use crate::problem::Problem;
 use crate::process::{captured, tail};
 use crate::scenario::Place;
-use crate::tools::compiled;
+use crate::tools::{compiled, place_of};
 use crate::verdicts::Verdicts;
 use crate::workspace;
 
 /// The crate whose tests boot virtual machines.
 pub const PACKAGE: &str = "drbd-tests";
+
+/// The test of that crate that holds all scenarios.
+const TARGET: &str = "scenarios";
 
 /// Longer than any takes that is not stuck.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -59,12 +62,10 @@ impl Scenarios {
     pub fn build() -> Result<Self> {
         let mut command = workspace::cargo();
         command.args(["test", "--release", "--package", PACKAGE]);
-        command.args(["--test", "scenarios", "--no-run", "--quiet"]);
+        command.args(["--test", TARGET, "--no-run", "--quiet"]);
         command.arg("--message-format=json-render-diagnostics");
-        let program = compiled(command, "the scenarios")?
-            .into_iter()
-            .next()
-            .context("cargo did not say where it put the scenarios")?;
+        let built = compiled(command, "the scenarios")?;
+        let program = place_of(&built, TARGET)?.to_owned();
         let list = |which: &[&str]| -> Result<Vec<String>> {
             let mut command = Command::new(&program);
             command.args(["--list", "--format=terse"]).args(which);

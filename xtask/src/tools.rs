@@ -41,10 +41,7 @@ pub fn build(dist: &Path) -> Result<()> {
     }
     let built = compiled(command, "the tools")?;
     for (_, program) in PROGRAMS {
-        let from = built
-            .iter()
-            .find(|path| path.file_name().is_some_and(|name| name == program))
-            .with_context(|| format!("cargo did not say where it put {program}"))?;
+        let from = place_of(&built, program)?;
         check_libc(from)?;
         install(from, &dist.join(program))?;
     }
@@ -82,9 +79,17 @@ fn pages(dist: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs a cargo that is asked for messages in JSON, and gives the paths of the executables that it made. `what` names
-/// them for the reader of an error.
-pub(crate) fn compiled(mut command: Command, what: &str) -> Result<Vec<PathBuf>> {
+/// An executable that cargo made.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Executable {
+    /// Name of the program or of the test, as its manifest gives it.
+    target: String,
+    path: PathBuf,
+}
+
+/// Runs a cargo that is asked for messages in JSON, and gives the executables that it made. `what` names them for the
+/// reader of an error. They come in whatever order their compilers ended, and with a test come its package's programs.
+pub(crate) fn compiled(mut command: Command, what: &str) -> Result<Vec<Executable>> {
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -97,12 +102,25 @@ pub(crate) fn compiled(mut command: Command, what: &str) -> Result<Vec<PathBuf>>
     Ok(executables(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// Paths of executables in cargo's messages.
-fn executables(messages: &str) -> Vec<PathBuf> {
+/// Where the executable of `target` is.
+pub(crate) fn place_of<'a>(built: &'a [Executable], target: &str) -> Result<&'a Path> {
+    let found = built.iter().find(|executable| executable.target == target);
+    let found = found.with_context(|| format!("cargo did not say where it put {target}"))?;
+    Ok(&found.path)
+}
+
+/// The executables in cargo's messages.
+fn executables(messages: &str) -> Vec<Executable> {
+    let executable = |message: serde_json::Value| {
+        Some(Executable {
+            target: message.pointer("/target/name")?.as_str()?.to_owned(),
+            path: message.get("executable")?.as_str()?.into(),
+        })
+    };
     messages
         .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter_map(executable)
         .collect()
 }
 
@@ -147,10 +165,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_executables_in_cargos_messages() {
-        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
-            {\"reason\":\"compiler-artifact\",\"executable\":\"/t/release/drbdadm\"}\nno json\n";
-        assert_eq!(executables(messages), [PathBuf::from("/t/release/drbdadm")]);
+    fn finds_each_executable_in_any_order() {
+        let message = |target: &str, path: &str| {
+            format!("{{\"reason\":\"compiler-artifact\",\"target\":{{\"name\":\"{target}\"}},\"executable\":{path}}}")
+        };
+        let messages = [
+            message("clap", "null"),
+            message("bench", "\"/t/release/bench\""),
+            message("scenarios", "\"/t/release/deps/scenarios-1\""),
+            "no json".to_owned(),
+        ];
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0]] {
+            let built = executables(&order.map(|at| messages[at].clone()).join("\n"));
+            let place = |target| place_of(&built, target);
+            assert_eq!(built.len(), 2);
+            assert_eq!(
+                place("scenarios").unwrap(),
+                Path::new("/t/release/deps/scenarios-1")
+            );
+            assert_eq!(place("bench").unwrap(), Path::new("/t/release/bench"));
+            assert!(place("demo").unwrap_err().to_string().contains("demo"));
+        }
     }
 
     #[test]
