@@ -55,6 +55,7 @@ mod parting;
 mod proc;
 mod queues;
 mod receiver;
+mod resize;
 mod resource;
 mod role;
 #[cfg(drbd_selftest)]

@@ -79,12 +79,23 @@ fn work(resource: &Arc<Resource>, device: &Arc<Device>, ctl: &Ctl) {
     }
 }
 
+/// The block device gets the size of the volume, and `show` what is configured. Context: task.
+pub(crate) fn adopt_size(device: &Device) {
+    let (sectors, wanted) = device.peek(|volume| {
+        let wanted = volume.disk().map(|_| volume.user_size_sectors());
+        (volume.capacity_sectors(), wanted)
+    });
+    if let Some(disk) = &*device.disk.lock() {
+        let _ = disk.set_capacity(sectors);
+    }
+    if let (Some(wanted), Some(options)) = (wanted, &mut *device.disk_options.lock()) {
+        options.disk_size = wanted;
+    }
+}
+
 fn tend(resource: &Arc<Resource>, device: &Arc<Device>, todo: Todo) {
     if todo.has(Todo::CAPACITY) {
-        let sectors = device.peek(|volume| volume.capacity_sectors());
-        if let Some(disk) = &*device.disk.lock() {
-            let _ = disk.set_capacity(sectors);
-        }
+        adopt_size(device);
     }
     if todo.has(Todo::ROLE) {
         let primary = device.state().role == Role::Primary;
@@ -153,7 +164,10 @@ fn write_metadata(device: &Device, ctl: &Ctl) {
             });
             match step {
                 (None, _) => break,
-                (Some(MdIo::Again), _) => {}
+                (Some(MdIo::Again), _) => {
+                    let unused = device.with(|inner, _, _| inner.volume.take_spare());
+                    drop(unused);
+                }
                 (Some(MdIo::Write { sector, durable }), attached) => {
                     let flags = WriteFlags {
                         preflush: durable,

@@ -12,6 +12,7 @@ use crate::{
         lock::Arc,
         params,
     },
+    resize,
     resource::{Registry, Resource},
     role, suspend, verify,
 };
@@ -271,8 +272,20 @@ fn on_object(
             change::invalidate(&resource, &device)
         }
         Request::Outdate { minor: number } => change::outdate(&minor(registry, number)?.1),
-        Request::Resize { .. } => missing("online resize is not implemented"),
-        Request::NewCurrentUuid { .. } => missing("new-current-uuid is not implemented"),
+        Request::Resize {
+            minor: number,
+            params,
+        } => {
+            let (resource, device) = minor(registry, number)?;
+            resize::resize(&resource, &device, &params)
+        }
+        Request::NewCurrentUuid {
+            minor: number,
+            params,
+        } => {
+            let (resource, device) = minor(registry, number)?;
+            resize::new_generation(&resource, &device, &params)
+        }
         Request::SuspendIo {
             minor: number,
             freeze,

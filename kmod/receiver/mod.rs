@@ -357,6 +357,7 @@ impl Receiver<'_> {
             Packet::Bitmap | Packet::CompressedBitmap => self.bitmap(device, frame),
             packet => {
                 self.drain(frame.payload_len)?;
+                crate::resize::look_at_devices(device, &packet);
                 let result =
                     device.with(|inner, link, now| inner.volume.data_packet(&packet, link, now));
                 if let Packet::SyncParam(param) = &packet {

@@ -9,7 +9,7 @@ use drbd_core::{
     engine::{
         link::Link,
         promotion::{Promotion, Step},
-        volume::{AttachError, Begin, End},
+        volume::{AttachError, Begin, End, Resize, ResizeRefusal},
     },
     state::{Conn, Disk, Request, Role, Ss},
     wire::packet::Packet,
@@ -33,6 +33,8 @@ pub(crate) enum Admin {
         request: Request,
         asked: bool,
     },
+    /// Volume, what is asked for, and whether it has begun.
+    Resize(usize, Resize, bool),
 }
 
 impl Node {
@@ -116,6 +118,7 @@ impl Node {
             Admin::Attach(v, stage) => self.advance_attach(*v, stage, now),
             Admin::Detach(v, stage, force) => self.advance_detach(*v, stage, *force, now),
             Admin::Disconnect(asked) => self.advance_disconnect(asked),
+            Admin::Resize(v, wanted, begun) => self.advance_resize(*v, *wanted, begun, now),
             Admin::Change { request, asked } => match self.ask(0, *request, asked, now) {
                 None => false, // asked or not: `step` looks at the queues again
                 Some(Ss::InTransientState | Ss::ConcurrentStateChange) => {
@@ -273,6 +276,35 @@ impl Node {
                 }
                 false
             }
+        }
+    }
+
+    /// Hands in room for a device that grew.
+    pub(crate) fn offer(&mut self, v: usize) {
+        let vol = &mut self.vols[v];
+        if let Some(offer) = metadata::offer(&vol.disk, &vol.volume) {
+            drop(vol.volume.offer(offer));
+        }
+    }
+
+    fn advance_resize(&mut self, v: usize, wanted: Resize, begun: &mut bool, now: u64) -> bool {
+        if *begun {
+            if self.vols[v].volume.sizes_pending() {
+                return false;
+            }
+            return self.finish(Ok(()));
+        }
+        self.offer(v);
+        let vol = &mut self.vols[v];
+        let result = vol.volume.resize(wanted, &mut self.queues, now);
+        vol.after();
+        match result {
+            Ok(()) => {
+                *begun = true;
+                true
+            }
+            Err(ResizeRefusal::Busy) => false,
+            Err(refusal) => self.finish(Err(format!("{refusal:?}"))),
         }
     }
 

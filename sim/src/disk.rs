@@ -86,6 +86,8 @@ impl<T: Clone> Store<T> {
 pub(crate) struct FakeDisk {
     /// Sectors of the device.
     pub(crate) sectors: u64,
+    /// What it had before, the oldest first.
+    pub(crate) had_sectors: Vec<u64>,
     data: Store<u64>,
     md: Store<Box<Block>>,
     /// Sectors of data whose contents a power cut made uncertain, with what was possible.
@@ -104,6 +106,7 @@ impl FakeDisk {
     pub(crate) fn new(sectors: u64) -> Self {
         FakeDisk {
             sectors,
+            had_sectors: Vec::new(),
             data: Store::new(),
             md: Store::new(),
             shaken: Vec::new(),
@@ -111,6 +114,21 @@ impl FakeDisk {
             failing: false,
             md_failing: false,
             no_discard: false,
+        }
+    }
+
+    /// The device becomes larger. What is new holds anything: here and there `tag`.
+    pub(crate) fn grow(&mut self, sectors: u64, tag: u64, rng: &mut Rng) {
+        let old = core::mem::replace(&mut self.sectors, sectors);
+        self.had_sectors.push(old);
+        // From somewhat before the end, where metadata was.
+        let start = (old - 80) & !7;
+        for _ in 0..24 {
+            let at = start + rng.below(sectors - start);
+            if self.tag(at) == 0 {
+                self.data.durable.insert(at, tag);
+                self.touched.push((at, 1));
+            }
         }
     }
 
@@ -229,7 +247,7 @@ impl FakeDisk {
     }
 
     /// The power goes: of every sector any version since the last flush may be there.
-    pub(crate) fn power_cut(&mut self, superblock: u64, rng: &mut Rng) {
+    pub(crate) fn power_cut(&mut self, superblocks: &[u64], rng: &mut Rng) {
         self.shaken.clear();
         for (at, versions) in core::mem::take(&mut self.data.cached) {
             let old = self.data.durable.get(&at).copied().unwrap_or(0);
@@ -243,7 +261,7 @@ impl FakeDisk {
         for (at, versions) in core::mem::take(&mut self.md.cached) {
             let old = self.md.durable.get(&at).map_or([0; 4096], |block| **block);
             let mut now = old;
-            if at == superblock {
+            if superblocks.contains(&at) {
                 let pick = rng.below(versions.len() as u64 + 1) as usize;
                 if let Some(block) = versions.get(pick) {
                     now = **block;

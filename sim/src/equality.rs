@@ -50,7 +50,9 @@ impl Equality {
         for block in some {
             let sector = block * BLOCK;
             let expected = |node: &Node| node.vols[v].volume.expects_difference(sector);
-            if nodes.iter().any(expected) {
+            // One of the disks may be larger, or both larger than what they agree on.
+            let beyond = |node: &Node| sector >= node.vols[v].volume.capacity_sectors();
+            if nodes.iter().any(expected) || nodes.iter().any(beyond) {
                 continue;
             }
             let [a, b] = [0, 1].map(|n: usize| nodes[n].vols[v].disk.read(sector, BLOCK).tags);

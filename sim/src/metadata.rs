@@ -8,7 +8,7 @@ use super::{
 use drbd_core::{
     activity_log::Slot,
     bitmap::{bits_of_sectors, pages_needed, Bitmap, PageState, WORDS_PER_PAGE},
-    engine::volume::{Attach, AttachBuffers, Disk, DiskOptions},
+    engine::volume::{Attach, AttachBuffers, Disk, DiskOptions, Offer, Volume},
     meta::{
         al::{encode_initialized, RingScan, SlotTable, Transaction, Verdict},
         attach_check, layout_of, AlGeometry, Candidate, Format, Layout, MdFlags, Placement,
@@ -66,12 +66,74 @@ fn write_superblock(disk: &mut FakeDisk, sb: &Superblock, layout: &Layout) {
     disk.md_write(layout.superblock_sector, &block, true);
 }
 
-pub(crate) fn superblock_sector(disk: &FakeDisk) -> u64 {
-    Layout::superblock_sector_of(Placement::Internal, disk.sectors).unwrap()
+/// Where the superblock is, or was, or will be.
+pub(crate) fn superblock_sectors(disk: &FakeDisk) -> Vec<u64> {
+    let all = disk.had_sectors.iter().chain([&disk.sectors]);
+    all.map(|sectors| Layout::superblock_sector_of(Placement::Internal, *sectors).unwrap())
+        .collect()
+}
+
+/// The superblock, and how large the device was when it was written.
+fn find_superblock(disk: &FakeDisk) -> (u64, Superblock) {
+    let sizes = [&disk.sectors]
+        .into_iter()
+        .chain(disk.had_sectors.iter().rev());
+    sizes
+        .filter_map(|sectors| {
+            let at = Layout::superblock_sector_of(Placement::Internal, *sectors).unwrap();
+            let sb = Superblock::decode(&disk.md_read(at)).ok()?;
+            // Not one that is left over from a smaller device.
+            layout_of(&sb, Placement::Internal, *sectors, *sectors).ok()?;
+            Some((*sectors, sb))
+        })
+        .next()
+        .expect("a superblock")
 }
 
 pub(crate) fn superblock(disk: &FakeDisk) -> Superblock {
-    Superblock::decode(&disk.md_read(superblock_sector(disk))).unwrap()
+    find_superblock(disk).1
+}
+
+/// check-resize: metadata that is not at the end of its device is moved there.
+fn check_resize(disk: &mut FakeDisk) {
+    let (sectors, mut sb) = find_superblock(disk);
+    if sectors == disk.sectors {
+        return;
+    }
+    let old = layout_of(&sb, Placement::Internal, sectors, sectors).unwrap();
+    let new = layout(disk, sb.max_peers);
+    let log: Vec<_> = (0..old.al.blocks())
+        .map(|index| disk.md_read(old.al_sector(index)))
+        .collect();
+    let bits = bits_of_sectors(sb.effective_sectors);
+    let pages = pages_needed(bits, sb.max_peers).unwrap() as u32;
+    let bitmap: Vec<_> = (0..pages)
+        .map(|page| disk.md_read(old.bitmap_page_sector(page)))
+        .collect();
+    for (index, block) in (0..).zip(&log) {
+        disk.md_write(new.al_sector(index), block, false);
+    }
+    for (page, block) in (0..).zip(&bitmap) {
+        disk.md_write(new.bitmap_page_sector(page), block, false);
+    }
+    (sb.al_offset, sb.bm_offset) = (new.al_offset, new.bm_offset);
+    sb.md_size_sectors = new.md_size_sectors;
+    write_superblock(disk, &sb, &new);
+}
+
+/// Room for a device that grew, if it did.
+pub(crate) fn offer(disk: &FakeDisk, volume: &Volume<Heap>) -> Option<Offer<Heap>> {
+    let old = volume.disk()?.layout();
+    let layout = old.on_devices(disk.sectors, disk.sectors).unwrap();
+    if layout == *old {
+        return None;
+    }
+    let pages = pages_needed(bits_of_sectors(layout.usable_sectors), layout.max_peers).unwrap();
+    Some(Offer {
+        layout,
+        bitmap_words: filled(0u64, pages * WORDS_PER_PAGE),
+        bitmap_pages: filled(PageState::CLEAN, pages),
+    })
 }
 
 fn apply_al(disk: &mut FakeDisk) {
@@ -80,7 +142,8 @@ fn apply_al(disk: &mut FakeDisk) {
         return;
     }
     let layout = layout_of(&sb, Placement::Internal, disk.sectors, disk.sectors).unwrap();
-    if sb.flags.contains(MdFlags::PRIMARY_IND) {
+    let logged = !sb.flags.contains(MdFlags::AL_DISABLED);
+    if sb.flags.contains(MdFlags::PRIMARY_IND) && logged {
         mark_active(disk, &sb, &layout);
     }
     disk.flush();
@@ -93,8 +156,11 @@ fn apply_al(disk: &mut FakeDisk) {
 /// What a crash left can be attached: the superblock is one, and of the log at most the last
 /// record is damaged.
 pub(crate) fn check_attachable(disk: &FakeDisk) {
-    let sb = superblock(disk);
-    let layout = layout_of(&sb, Placement::Internal, disk.sectors, disk.sectors).unwrap();
+    let (sectors, sb) = find_superblock(disk);
+    let layout = layout_of(&sb, Placement::Internal, sectors, sectors).unwrap();
+    if sb.flags.contains(MdFlags::AL_DISABLED) {
+        return;
+    }
     let _ = scan_log(disk, &layout);
 }
 
@@ -148,6 +214,7 @@ fn mark_active(disk: &mut FakeDisk, sb: &Superblock, layout: &Layout) {
 
 /// apply-al, and everything up to the disk that the engine takes.
 pub(crate) fn open(disk: &mut FakeDisk, setup: &MdSetup, options: DiskOptions) -> Disk<Heap> {
+    check_resize(disk);
     apply_al(disk);
     let mut sb = superblock(disk);
     let candidate = Candidate {

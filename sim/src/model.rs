@@ -45,6 +45,9 @@ impl Default for Cell {
 
 pub(crate) type Possible = BTreeMap<u64, Cell>;
 
+/// What a disk holds where nobody wrote, from the size on that it had in the beginning.
+pub(crate) const GARBAGE: [u64; 3] = [0, u64::MAX - 1, u64::MAX];
+
 pub(crate) struct Pending {
     pub(crate) node: usize,
     volume: usize,
@@ -75,6 +78,8 @@ pub(crate) struct Model {
     pub(crate) completed: u64,
     /// Both nodes may be Primary.
     pub(crate) dual: bool,
+    /// Where what the disks hold begins to be unknown.
+    pub(crate) unknown_from: u64,
 }
 
 impl Model {
@@ -88,6 +93,7 @@ impl Model {
             failed: 0,
             completed: 0,
             dual: false,
+            unknown_from: u64::MAX,
         }
     }
 
@@ -104,8 +110,15 @@ impl Model {
             .map_or(0, |pending| pending.volume)
     }
 
-    fn add(view: &mut Possible, at: u64, tag: u64) {
-        let tags = &mut view.entry(at).or_default().tags;
+    fn add(view: &mut Possible, at: u64, tag: u64, unknown_from: u64) {
+        let cell = view.entry(at).or_insert_with(|| {
+            let mut cell = Cell::default();
+            if at >= unknown_from {
+                cell.tags = GARBAGE.to_vec();
+            }
+            cell
+        });
+        let tags = &mut cell.tags;
         if !tags.contains(&tag) {
             tags.push(tag);
         }
@@ -135,7 +148,7 @@ impl Model {
         }
         for view in &mut self.views {
             for at in req.sector..req.sector + req.len {
-                Self::add(&mut view[v], at, req.tag);
+                Self::add(&mut view[v], at, req.tag, self.unknown_from);
             }
         }
     }
@@ -273,7 +286,7 @@ impl Model {
             let fits = |view: usize| match self.views[view][v].get(&at) {
                 _ if also.contains(&(at, tag)) => true,
                 Some(cell) => cell.tags.contains(&tag),
-                None => tag == 0,
+                None => tag == 0 || at >= self.unknown_from && GARBAGE.contains(&tag),
             };
             // A Primary that lost its source in the middle of a resync has what it has.
             let alone = self.dual && nodes[n].vols[v].volume.state().conn < Conn::Connected;
@@ -296,7 +309,7 @@ impl Model {
             }
             for (at, tags) in &vol.disk.shaken {
                 for tag in tags {
-                    Self::add(&mut self.views[n][v], *at, *tag);
+                    Self::add(&mut self.views[n][v], *at, *tag, self.unknown_from);
                 }
             }
         }

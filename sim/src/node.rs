@@ -179,7 +179,7 @@ impl Vol {
 
     /// The node stops; what the disk was doing may or may not have happened.
     fn stop(&mut self, number: usize, power_cut: bool, rng: &mut Rng) {
-        let superblock = metadata::superblock_sector(&self.disk);
+        let superblocks = metadata::superblock_sectors(&self.disk);
         for io in self.inflight.drain(..) {
             match io.what {
                 Io::Read(..) | Io::Flush => {}
@@ -197,7 +197,7 @@ impl Vol {
             }
         }
         if let Some(write) = self.md_write.take() {
-            let whole = write.sector == superblock;
+            let whole = superblocks.contains(&write.sector);
             let begun = !write.durable || rng.one_in(2);
             if begun && write.durable {
                 self.disk.flush();
@@ -208,7 +208,7 @@ impl Vol {
             }
         }
         if power_cut {
-            self.disk.power_cut(superblock, rng);
+            self.disk.power_cut(&superblocks, rng);
         } else {
             self.disk.flush();
         }

@@ -169,6 +169,12 @@ impl Node {
                     .bitmap_packet(wire.command, &frame.body, &mut self.queues, now)
                     .map_err(|_| protocol_error("a bitmap out of place"))
             }
+            Packet::Sizes(_) => {
+                self.offer(v);
+                self.vols[v]
+                    .volume
+                    .data_packet(&packet, &mut self.queues, now)
+            }
             packet => self.vols[v]
                 .volume
                 .data_packet(&packet, &mut self.queues, now),

@@ -108,6 +108,11 @@ fn setup_sized(seed: u64, mebibytes: &[u64]) -> Play {
         node.protocol = protocol;
     }
     world.start();
+    let sizes = world.nodes[0]
+        .vols
+        .iter()
+        .map(|vol| vol.volume.capacity_sectors());
+    world.model.unknown_from = sizes.min().unwrap_or(u64::MAX);
     Play {
         world,
         rng,

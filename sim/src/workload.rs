@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the application and the administrator of a random story do.
 
-use super::{admin::Admin, node::Phase, story::Play};
+use super::{admin::Admin, model::GARBAGE, node::Phase, story::Play};
 use drbd_core::{
-    engine::op::Action,
+    engine::{op::Action, volume::Resize},
     state::{Conn, Disk, Fencing, Request, Role},
     uuid::{compare::compare, Compared, PeerUuids, UuidFlags},
 };
@@ -119,6 +119,35 @@ impl Play {
         })
     }
 
+    /// Devices become larger, one or both, and the administrator tells node `n`, or nobody.
+    fn grow(&mut self, n: usize) {
+        let v = self.rng.below(self.volumes as u64) as usize;
+        let world = &mut self.world;
+        let both = self.rng.one_in(2);
+        // By less than the metadata takes, too.
+        let more = 8 * self.rng.pick(&[1, 3, 20, 300, 3000, 9000]);
+        if world.nodes[n].vols[v].disk.had_sectors.len() < 6 {
+            for grown in [n, 1 - n].into_iter().take(if both { 2 } else { 1 }) {
+                let disk = &mut world.nodes[grown].vols[v].disk;
+                disk.grow(disk.sectors + more, GARBAGE[1 + grown], &mut self.rng);
+            }
+        }
+        let node = &world.nodes[n];
+        // The peer's disk has room, and its metadata does not lie in it.
+        let peer = &world.nodes[1 - n].vols[v];
+        let moved = super::metadata::offer(&peer.disk, &peer.volume).is_none();
+        let fits = moved && node.vols[v].disk.sectors <= peer.disk.sectors;
+        let alone = !matches!(node.phase, Phase::Joined(_)) && fits && self.rng.one_in(2);
+        if node.vols[v].attached && !self.rng.one_in(4) {
+            let wanted = Resize {
+                assume_peer_has_space: alone,
+                ..Resize::default()
+            };
+            self.say(|| format!("{n}: resize {v} by {more}, {wanted:?}"));
+            self.world.nodes[n].command(Admin::Resize(v, wanted, false));
+        }
+    }
+
     /// A command of the administrator, if one makes sense.
     pub(crate) fn administer(&mut self) {
         let n = self.rng.below(2) as usize;
@@ -130,6 +159,14 @@ impl Play {
         }
         if self.mood.harsh && self.rng.one_in(6) {
             return self.reconfigure(n);
+        }
+        // A queue that nothing leaves is a node that stands still: who waits for an answer gives
+        // no further command.
+        if node.queues.send.controls() > 16 {
+            return;
+        }
+        if self.mood.harsh && self.rng.one_in(8) {
+            return self.grow(n);
         }
         let state = node.state();
         let peer = &self.world.nodes[1 - n];

@@ -178,6 +178,21 @@ where
         self.rewrites_left = self.geometry.blocks();
     }
 
+    /// Whether no record is under way.
+    pub fn is_between_records(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
+    }
+
+    /// The number of the next record of a rewrite, which names no new extent: nobody who waits is
+    /// let go by it. Goes on as one that [`ActivityLog::poll`] told.
+    pub fn poll_rewrite(&mut self) -> Option<u32> {
+        let due = self.rewrites_left > 0 && self.is_between_records() && !self.failed;
+        due.then(|| {
+            self.stage = Stage::Record { ticket: NO_TICKET };
+            self.number
+        })
+    }
+
     /// Whether a rewrite is not finished.
     pub fn is_rewriting(&self) -> bool {
         self.rewrites_left > 0

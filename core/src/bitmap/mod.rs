@@ -9,6 +9,7 @@
 //! Nothing here takes longer than the range it is given: whoever fills a whole bitmap does so in
 //! steps ([`Bitmap::fill_step`]).
 
+mod growth;
 mod pages;
 mod ranges;
 mod rounding;

@@ -17,6 +17,8 @@ pub struct PageState {
     set: bool,
     cleared: bool,
     writing: bool,
+    /// The larger storage has it as it is, see `growth`.
+    copied: bool,
 }
 
 impl PageState {
@@ -25,6 +27,7 @@ impl PageState {
         set: false,
         cleared: false,
         writing: false,
+        copied: false,
     };
 
     /// Whether bits were set since the last write: losing them would lose blocks.
@@ -55,10 +58,29 @@ impl PageState {
 
     pub(super) fn mark_set(&mut self) {
         self.set = true;
+        self.copied = false;
     }
 
     pub(super) fn mark_cleared(&mut self) {
         self.cleared = true;
+        self.copied = false;
+    }
+
+    pub(super) fn is_copied(self) -> bool {
+        self.copied
+    }
+
+    pub(super) fn mark_copied(&mut self) {
+        self.copied = true;
+    }
+
+    pub(super) fn forget_copy(&mut self) {
+        self.copied = false;
+    }
+
+    /// Its contents are nowhere on the disk.
+    pub(super) fn mark_unwritten(&mut self) {
+        self.set = true;
     }
 }
 
@@ -125,6 +147,7 @@ where
                 set: false,
                 cleared: false,
                 writing: true,
+                ..*state
             };
         }
         true

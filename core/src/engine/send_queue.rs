@@ -418,6 +418,11 @@ impl<M: Mem> SendQueue<M> {
         Ok(())
     }
 
+    /// Control packets waiting.
+    pub fn controls(&self) -> usize {
+        self.controls.len()
+    }
+
     /// Items waiting.
     pub fn len(&self) -> usize {
         self.items.len()

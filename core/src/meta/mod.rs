@@ -11,6 +11,7 @@ mod convert;
 pub mod crc32c;
 mod error;
 mod flags;
+mod growth;
 mod layout;
 mod superblock;
 mod v08;

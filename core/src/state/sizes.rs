@@ -213,6 +213,8 @@ fn without_disk(state: State, own: OwnSizes, peer: PeerSizes) -> Result<Accepted
     match offered {
         None => Ok(stay),
         Some(size) if size == own.current => Ok(stay),
+        // It asks for an answer; what it will make of its disk it says afterwards.
+        Some(_) if own.current != 0 && peer.c_size == 0 => Ok(stay),
         // It has no disk either: its size is hearsay, perhaps from this node.
         Some(_) if own.current != 0 && peer.d_size == 0 => Ok(Accepted {
             ignored: true,

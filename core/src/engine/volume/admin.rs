@@ -52,7 +52,7 @@ impl Admin {
 impl<M: Mem> Volume<M> {
     /// Asks for a change of this volume's state.
     pub fn request(&mut self, request: Request, link: &mut dyn Link, now_ms: u64) -> Begin {
-        if self.admin.asked.is_some() {
+        if self.admin.asked.is_some() || self.sizes_pending() {
             return Begin::Busy;
         }
         // What the peer did not confirm as durable would be marked if the connection broke, but
@@ -106,7 +106,7 @@ impl<M: Mem> Volume<M> {
 
     /// Whether a request of this node is under way.
     pub fn request_pending(&self) -> bool {
-        self.admin.asked.is_some() || self.demotion_waits()
+        self.admin.asked.is_some() || self.demotion_waits() || self.sizes_pending()
     }
 
     /// Whether a demotion has to wait. Ahead as well: that the bits set there count is remembered
@@ -152,6 +152,7 @@ impl<M: Mem> Volume<M> {
     fn finish_request(&mut self, code: Ss) {
         self.admin.outcome = Some(Outcome { code });
         self.todo(Todo::WAKE);
+        self.sizing_look_again();
     }
 
     /// The state changed: an outstanding request may have become pointless or impossible.
@@ -210,7 +211,8 @@ impl<M: Mem> Volume<M> {
         link: &mut dyn Link,
         now_ms: u64,
     ) -> Ss {
-        let busy = self.admin.asked.is_some() && self.peer.resolve_conflicts;
+        let busy = self.admin.asked.is_some() && self.peer.resolve_conflicts
+            || !about_connection && self.sizes_pending();
         let answer = on_peer_request(self.state, request, busy, about_connection, &self.context);
         if let Some(change) = answer.change {
             self.commit(change, link, now_ms);

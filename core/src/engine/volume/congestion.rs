@@ -108,7 +108,7 @@ impl<M: Mem> Volume<M> {
     /// heeded, leave one set that the target does not know. And not when the target may be about to
     /// end it.
     fn may_leave_behind(&self) -> bool {
-        if self.admin.is_asking() {
+        if self.admin.is_asking() || self.sizes_pending() {
             return false;
         }
         match self.conn() {

@@ -112,6 +112,14 @@ pub struct Disk<M: Mem> {
     pub(crate) evicting: bool,
     /// Slot of the bitmap that counts for the peer.
     pub(crate) bm_slot: u32,
+    /// Size that the durable superblock says, sectors.
+    pub(crate) durable_sectors: u64,
+    /// Room for larger devices, until it is used.
+    pub(super) offer: Option<super::resize::Offer<M>>,
+    /// A change of size under way.
+    pub(super) resizing: Option<super::resize::Resizing>,
+    /// Storage that is not used any more.
+    pub(super) spare: Option<(M::Buf<u64>, M::Buf<PageState>)>,
 }
 
 impl<M: Mem> Disk<M> {
@@ -154,6 +162,10 @@ impl<M: Mem> Disk<M> {
             al_phase: super::md::AlPhase::Idle,
             evicting: false,
             bm_slot: 0,
+            durable_sectors: sb.effective_sectors,
+            offer: None,
+            resizing: None,
+            spare: None,
         }
         .with_slot()
     }

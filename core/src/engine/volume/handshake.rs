@@ -7,10 +7,7 @@
 use super::{md::Then, End, Todo, Volume};
 use crate::{
     engine::{link::Link, mem::Mem},
-    state::{
-        sizes::{on_peer_sizes, OwnSizes, PeerSizes},
-        Conn, Disk as DiskState, Kind, Role, State,
-    },
+    state::{Conn, Disk as DiskState, Kind, Role, State},
     uuid::{
         incoming::{
             exposes_after_wait, must_answer, on_state, on_uuids, Accepted, StateFacts,
@@ -19,11 +16,7 @@ use crate::{
         AfterSplitBrain, Compared, Demotion, Handshake, Meeting, Outcome, PeerUuids, UuidFlags,
     },
     wire::{
-        command::Command,
-        dialect::Features,
-        packet::Packet,
-        sizes::{DdsFlags, QueueLimits, Sizes},
-        sync_param::SyncParam,
+        command::Command, dialect::Features, packet::Packet, sizes::DdsFlags, sync_param::SyncParam,
     },
 };
 
@@ -77,7 +70,7 @@ impl<M: Mem> Volume<M> {
     /// Sends the packets that open the replication of this volume. The connection was agreed on.
     pub fn send_handshake(&mut self, link: &mut dyn Link) {
         self.send_sync_param(link);
-        self.send_sizes(false, link);
+        self.send_sizes(false, DdsFlags::NONE, link);
         self.send_uuids(false, link);
         self.send_state(link);
     }
@@ -95,37 +88,6 @@ impl<M: Mem> Volume<M> {
             csums_alg: options.csums_alg,
         };
         let _ = link.control(self.number, Packet::SyncParam(param));
-    }
-
-    /// Sends P_SIZES; with `ask` the peer is to answer.
-    pub(super) fn send_sizes(&mut self, ask: bool, link: &mut dyn Link) {
-        let dialect = self.peer.dialect;
-        let attached = self.state.disk >= DiskState::Negotiating;
-        let disk = self.disk.as_ref().filter(|_| attached);
-        let facts = disk.map(|disk| &disk.facts);
-        let max_bio = facts.map_or(super::lifecycle::MAX_BIO_BYTES, |facts| {
-            facts.max_bio_bytes.min(super::lifecycle::MAX_BIO_BYTES)
-        });
-        let limits = QueueLimits {
-            physical_block_size: facts.map_or(512, |facts| facts.physical_block_bytes),
-            logical_block_size: facts.map_or(512, |facts| facts.logical_block_bytes),
-            alignment_offset: 0,
-            io_min: facts.map_or(512, |facts| facts.io_min_bytes),
-            io_opt: facts.map_or(0, |facts| facts.io_opt_bytes),
-            discard_enabled: u8::from(facts.is_some_and(|facts| facts.can_discard)),
-            discard_zeroes_data: 0,
-            write_same_capable: 0,
-        };
-        let sizes = Sizes {
-            d_size: facts.map_or(0, |facts| facts.layout.usable_sectors),
-            u_size: facts.map_or(0, |facts| facts.options.size_sectors),
-            c_size: if ask { 0 } else { self.capacity_sectors },
-            max_bio_size: max_bio.min(dialect.max_bio_bytes()),
-            queue_order_type: 0,
-            dds_flags: DdsFlags::NONE,
-            queue_limits: dialect.has_queue_limits().then_some(limits),
-        };
-        let _ = link.control(self.number, Packet::Sizes(sizes));
     }
 
     /// Sends P_UUIDS; a node without disk has nothing to tell.
@@ -209,52 +171,6 @@ impl<M: Mem> Volume<M> {
         Ok(())
     }
 
-    /// P_SIZES (replication-semantics section 10).
-    pub fn sizes_received(
-        &mut self,
-        sizes: &Sizes,
-        link: &mut dyn Link,
-        now_ms: u64,
-    ) -> Result<(), Refusal> {
-        self.peer.size_sectors = sizes.d_size;
-        self.peer.max_bio_bytes = sizes.max_bio_size.max(4096);
-        let own = OwnSizes {
-            own_max: self.usable_sectors(),
-            last_agreed: self
-                .disk
-                .as_ref()
-                .map_or(0, |disk| disk.superblock().effective_sectors),
-            user: self
-                .disk
-                .as_ref()
-                .map_or(0, |disk| disk.facts.options.size_sectors),
-            current: self.capacity_sectors,
-            backing_changed: false,
-            resize_pending: false,
-        };
-        let peer = PeerSizes {
-            d_size: sizes.d_size,
-            u_size: sizes.u_size,
-            c_size: sizes.c_size,
-            no_resync: sizes.dds_flags.contains(DdsFlags::NO_RESYNC),
-        };
-        let accepted = on_peer_sizes(self.state, own, peer).map_err(|refusal| {
-            use crate::state::sizes::Refusal as R;
-            match refusal {
-                R::PeerDiskTooSmall { new } | R::PeerDeviceTooSmall { new } => {
-                    Refusal::PeerTooSmall { sectors: new }
-                }
-            }
-        })?;
-        self.set_capacity(accepted.size);
-        if accepted.send_sizes {
-            self.send_sizes(false, link);
-        }
-        self.todo(Todo::CAPACITY.with(Todo::NOTIFY));
-        let _ = now_ms;
-        Ok(())
-    }
-
     /// P_UUIDS (replication-semantics section 3.1).
     pub fn uuids_received(
         &mut self,
@@ -323,6 +239,7 @@ impl<M: Mem> Volume<M> {
         let told = without_attaching(told);
         self.note_failed_resync(told, link, now_ms);
         self.note_target_went_ahead(told, link, now_ms);
+        self.note_peer_waits(told, link, now_ms);
         let mut demotion = Demotion::NotTried;
         // One round more for each of: a demotion, an aborted attach.
         for _ in 0..3 {

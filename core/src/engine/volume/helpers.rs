@@ -162,9 +162,9 @@ impl<M: Mem> Volume<M> {
     }
 
     /// Whether the receiver has to wait before it takes the next packet of this volume: the whole
-    /// bitmap changes, or a resync waits for its helper.
+    /// bitmap or the size changes, or a resync waits for its helper.
     pub fn receiver_waits(&self) -> bool {
-        self.bulk_running() || self.helpers.hold_receiver()
+        self.bulk_running() || self.resizing() || self.helpers.hold_receiver()
     }
 
     /// Asks for the helpers that a comparison of generations calls for.

@@ -143,16 +143,23 @@ impl<M: Mem> Volume<M> {
     /// The size that the volume will have with `disk`; the host calls [`Disk::resize`] with it
     /// before [`Volume::attach`], unlocked, since a large bitmap takes its time.
     pub fn size_with(&self, disk: &Disk<M>) -> u64 {
-        agreed_size(
+        let last_agreed = disk.superblock().effective_sectors;
+        let size = agreed_size(
             Bounds {
                 peer_max: self.peer.size_sectors,
                 own_max: disk.facts.layout.usable_sectors,
-                last_agreed: disk.superblock().effective_sectors,
+                last_agreed,
                 user: disk.facts.options.size_sectors,
             },
             self.state.conn,
             false,
-        )
+        );
+        // To grow, both have to agree on it.
+        if self.state.conn >= Conn::Connected && self.capacity_sectors > 0 {
+            size.min(self.capacity_sectors.max(last_agreed))
+        } else {
+            size
+        }
     }
 
     /// Takes a new size of the volume; the bitmap has room for the largest possible.
@@ -203,6 +210,7 @@ impl<M: Mem> Volume<M> {
         }
         self.release_uuid_hold(link);
         self.release_refused(link);
+        self.tend_sizes(link, now_ms);
         let told = !self.helpers.hold_disk();
         if self.detaching && told && self.drained() && self.metadata_rests() {
             self.detaching = false;
@@ -224,6 +232,9 @@ impl<M: Mem> Volume<M> {
         }
         if disk.failed {
             return true;
+        }
+        if disk.resizing.is_some() {
+            return false;
         }
         if disk.writeout.is_none() && disk.bitmap.next_page_to_write(0, false).is_some() {
             disk.writeout = Some(0);
@@ -270,6 +281,7 @@ impl<M: Mem> Volume<M> {
         self.peer.consider_resync = false;
         self.context.apv = dialect.version();
         self.forget_exchange();
+        self.forget_sizes();
     }
 
     /// The protocol changed at run time.
@@ -343,6 +355,7 @@ impl<M: Mem> Volume<M> {
         debug_assert!(!self.peer.linked);
         self.resync = Default::default();
         self.forget_exchange();
+        self.forget_sizes();
         self.peer.uuids = None;
         self.peer.finish_source_ping = None;
         self.peer.target_finished = false;
@@ -380,6 +393,7 @@ impl<M: Mem> Volume<M> {
         !self.clean_log
             && !self.peer_ops_in_flight()
             && !self.bulk_running()
+            && !self.resizing()
             && self.state.disk != DiskState::Attaching
     }
 

@@ -7,7 +7,7 @@
 //! the superblock, bulk changes of the bitmap, dirty bitmap pages. Durability rules:
 //! design section 8.1.
 
-use super::{Todo, Volume};
+use super::{disk::Disk, Todo, Volume};
 use crate::{
     activity_log::Action as AlAction,
     engine::{link::Link, mem::Mem},
@@ -57,6 +57,8 @@ pub(crate) enum AlPhase {
         version: u64,
         /// Whether it says that the activity log counts.
         primary: bool,
+        /// Size of the volume, sectors.
+        sectors: u64,
     },
     /// A bitmap page.
     Page(u32),
@@ -71,6 +73,8 @@ pub(crate) enum Then {
     Handshake(Conn),
     /// A full resync begins.
     Resync(Side),
+    /// Both disks are declared equal: the peer is told.
+    SkipInitialSync,
 }
 
 /// Setting or clearing all bits, safe against a crash at any point
@@ -94,6 +98,49 @@ pub(crate) enum BulkStage {
     Unmark(u64),
 }
 
+impl<M: Mem> Disk<M> {
+    /// A bitmap page that has to be written before the superblock as it is now.
+    pub(super) fn page_before_superblock(&self) -> Option<u32> {
+        // From this superblock on the activity log covers nothing: what it covered goes first. And
+        // a larger size counts with the bits of what is new.
+        let primary = self.flags().contains(MdFlags::PRIMARY_IND);
+        let grows = self.superblock().effective_sectors > self.durable_sectors;
+        let first = self.durable_primary && !primary || grows;
+        if first {
+            self.bitmap.next_page_to_write(0, false)
+        } else {
+            None
+        }
+    }
+
+    /// The superblock goes to the disk.
+    pub(super) fn superblock_io(&mut self, block: &mut [u8; 4096]) -> MdIo {
+        let primary = self.flags().contains(MdFlags::PRIMARY_IND);
+        // It may be on the disk at any moment from here on.
+        self.durable_primary &= primary;
+        self.superblock().encode(block);
+        self.al_phase = AlPhase::Superblock {
+            version: self.version,
+            primary,
+            sectors: self.superblock().effective_sectors,
+        };
+        MdIo::Write {
+            sector: self.facts.layout.superblock_sector,
+            durable: self.facts.options.md_flushes,
+        }
+    }
+
+    /// The record under way goes to the disk.
+    pub(super) fn record_io(&mut self, number: u32, block: &mut [u8; 4096]) -> MdIo {
+        self.al.encode(block);
+        self.al_phase = AlPhase::Transaction;
+        MdIo::Write {
+            sector: self.facts.layout.al_sector(number),
+            durable: self.facts.options.md_flushes,
+        }
+    }
+}
+
 impl<M: Mem> Volume<M> {
     /// The next piece of metadata work; fills `block` for a write. Metadata thread.
     pub fn md_poll(
@@ -110,6 +157,9 @@ impl<M: Mem> Volume<M> {
         if disk.failed {
             self.metadata_lost(link);
             return None;
+        }
+        if self.resize_runs() {
+            return self.poll_resize(block, link, now_ms);
         }
         self.poll_activity_log(block)
             .or_else(|| self.poll_superblock(block))
@@ -141,13 +191,8 @@ impl<M: Mem> Volume<M> {
                     }
                 }
                 AlAction::WriteRecord { number } => {
-                    disk.al.encode(block);
-                    disk.al_phase = AlPhase::Transaction;
                     self.counters.al_writes = self.counters.al_writes.saturating_add(1);
-                    return Some(MdIo::Write {
-                        sector: disk.facts.layout.al_sector(number),
-                        durable: disk.facts.options.md_flushes,
-                    });
+                    return Some(disk.record_io(number, block));
                 }
             }
         }
@@ -158,24 +203,10 @@ impl<M: Mem> Volume<M> {
         if disk.version == disk.durable_version {
             return None;
         }
-        let primary = disk.flags().contains(MdFlags::PRIMARY_IND);
-        if disk.durable_primary && !primary {
-            // From this superblock on the activity log covers nothing: what it covered goes first.
-            if let Some(page) = disk.bitmap.next_page_to_write(0, false) {
-                return self.write_page(page, block);
-            }
+        if let Some(page) = disk.page_before_superblock() {
+            return self.write_page(page, block);
         }
-        // It may be on the disk at any moment from here on.
-        disk.durable_primary &= primary;
-        disk.superblock().encode(block);
-        disk.al_phase = AlPhase::Superblock {
-            version: disk.version,
-            primary,
-        };
-        Some(MdIo::Write {
-            sector: disk.facts.layout.superblock_sector,
-            durable: disk.facts.options.md_flushes,
-        })
+        Some(disk.superblock_io(block))
     }
 
     fn poll_bulk(&mut self, link: &mut dyn Link, now_ms: u64) -> Option<MdIo> {
@@ -207,6 +238,7 @@ impl<M: Mem> Volume<M> {
             BulkStage::Unmark(version) if disk.durable_version >= version => {
                 disk.bulk = None;
                 self.bulk_done(bulk.then, link, now_ms);
+                self.sizing_look_again();
                 self.todo(Todo::WAKE.with(Todo::NOTIFY));
                 return Some(MdIo::Again);
             }
@@ -232,7 +264,7 @@ impl<M: Mem> Volume<M> {
         self.write_page(page, block)
     }
 
-    fn write_page(&mut self, page: u32, block: &mut [u8; 4096]) -> Option<MdIo> {
+    pub(super) fn write_page(&mut self, page: u32, block: &mut [u8; 4096]) -> Option<MdIo> {
         let disk = self.disk.as_mut()?;
         // Where bits were cleared, the data that made them superfluous goes first.
         let durable = disk.facts.options.md_flushes && disk.bitmap.page_state(page).has_lost_bits();
@@ -261,10 +293,15 @@ impl<M: Mem> Volume<M> {
                     self.al_committed(ticket);
                 }
             }
-            AlPhase::Superblock { version, primary } => {
+            AlPhase::Superblock {
+                version,
+                primary,
+                sectors,
+            } => {
                 if ok {
                     disk.durable_version = version;
                     disk.durable_primary = primary;
+                    disk.durable_sectors = sectors;
                 }
                 self.todo(Todo::RESYNC);
                 self.al_moved();
@@ -297,7 +334,10 @@ impl<M: Mem> Volume<M> {
     /// Whether something waits for the metadata thread.
     pub fn md_busy(&self) -> bool {
         self.disk.as_ref().is_some_and(|disk| {
-            disk.version != disk.durable_version || disk.writeout.is_some() || disk.bulk.is_some()
+            disk.version != disk.durable_version
+                || disk.writeout.is_some()
+                || disk.bulk.is_some()
+                || disk.resizing.is_some()
         })
     }
 

@@ -25,15 +25,18 @@ mod lifecycle;
 mod local;
 mod md;
 mod options;
+mod new_uuid;
 mod outgoing;
 mod pace;
 mod peer_io;
 mod read_balancing;
 mod refused;
+mod resize;
 mod resync_source;
 mod resync_target;
 #[cfg(test)]
 mod rig;
+mod sizes;
 mod state_change;
 mod status;
 mod todo;
@@ -49,8 +52,11 @@ pub use incoming::{write_of, End};
 pub use lifecycle::AttachError;
 pub use md::{MdIo, MdResult};
 pub use options::PeerOptions;
+pub use new_uuid::NewUuidRefusal;
 pub use peer_io::{PeerReadKind, PeerWrite, PeerWriteFate};
+pub use resize::Offer;
 pub use resync_target::ReplyFate;
+pub use sizes::{Resize, ResizeRefusal};
 pub use state_change::Context;
 pub use status::{Counters, Progress, Snapshot};
 pub use todo::Todo;
@@ -195,6 +201,7 @@ pub struct Volume<M: Mem> {
     compare: List,
     pub(crate) exchange: Exchange,
     congestion: congestion::Congestion,
+    sizing: sizes::Sizing,
     /// Application operations and resync requests that the peer owes an answer.
     awaited_answers: u32,
     /// read-balancing round-robin: the peer had the last turn.
@@ -321,6 +328,7 @@ impl<M: Mem> Volume<M> {
             compare: List::new(Via::Work),
             exchange: Exchange::default(),
             congestion: congestion::Congestion::default(),
+            sizing: sizes::Sizing::default(),
             awaited_answers: 0,
             peer_turn: false,
             admin: admin::Admin::default(),

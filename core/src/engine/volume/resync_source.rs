@@ -120,12 +120,14 @@ impl<M: Mem> Volume<M> {
         if reached(self.peer.start_source_ping) {
             self.peer.start_source_ping = None;
             self.peer.was_source = false;
-            if matches!(
+            let waits = matches!(
                 self.conn(),
                 Conn::WfBitMapS | Conn::StartingSyncS | Conn::Ahead
-            ) {
+            );
+            if waits || self.conn() == Conn::Connected && self.sizing.source_due {
                 self.start_resync(Side::Source, link, now_ms);
             }
+            self.sizing_look_again();
         }
         if reached(self.peer.told_ping) {
             self.peer.told_ping = None;

@@ -65,6 +65,7 @@ impl<M: Mem> Volume<M> {
             new_uuid_deferred: self.new_uuid_deferred,
             target_finished: self.peer.target_finished,
             others_in_handshake: self.others_in_handshake,
+            grew_before_negotiation: self.sizing.grew_before_negotiation,
             ..Facts::of(self.state)
         }
     }
@@ -105,6 +106,7 @@ impl<M: Mem> Volume<M> {
         self.todo(Todo::NOTIFY.with(Todo::WAKE));
         self.admin_look_again(link, now_ms);
         self.unpark();
+        self.sizing_look_again();
     }
 
     /// Whether a Primary, this node or a peer without disk, begins to work with this disk alone.
@@ -192,7 +194,9 @@ impl<M: Mem> Volume<M> {
             Action::Thaw { thaw, fencing } => self.thaw(thaw, fencing, link, now_ms),
             Action::SendSyncUuid => self.send_sync_uuid(),
             Action::ResetResync => self.cancel_resync_requests(),
-            Action::SendSizes => self.send_sizes(false, link),
+            Action::SendSizes => {
+                self.send_sizes(false, crate::wire::sizes::DdsFlags::NONE, link);
+            }
             Action::SendUuids => self.send_uuids(false, link),
             Action::SendState => self.send_state(link),
             Action::SendBitmap => self.begin_bitmap_send(link),
@@ -223,7 +227,7 @@ impl<M: Mem> Volume<M> {
                 self.todo(Todo::READY);
             }
             Action::CloseDisk => self.todo(Todo::DISK_GONE),
-            Action::ResyncAfterGrow => {}
+            Action::ResyncAfterGrow => self.resync_growth(link, now_ms),
             // resync-after is not offered yet: nobody depends on anybody.
             Action::PauseDependents | Action::ResumeDependents => {}
             Action::ForgetPeer => {
@@ -233,7 +237,7 @@ impl<M: Mem> Volume<M> {
         }
     }
 
-    fn expose_current(&mut self) {
+    pub(super) fn expose_current(&mut self) {
         if let Some(disk) = self.disk.as_ref() {
             self.exposed_uuid = disk.uuids().current;
         }
@@ -366,6 +370,7 @@ impl<M: Mem> Volume<M> {
         match then {
             Then::Nothing => {}
             Then::Handshake(conn) => self.handshake_continues(conn, link, now_ms),
+            Then::SkipInitialSync => self.skip_initial_sync(link, now_ms),
             // The connection may be gone.
             Then::Resync(Side::Source) if self.state.conn != Conn::StartingSyncS => {}
             Then::Resync(Side::Target) if self.state.conn != Conn::StartingSyncT => {}
