@@ -18,13 +18,19 @@ impl Layout {
         data_device_sectors: u64,
     ) -> Result<Layout, MdError> {
         match self.placement {
-            Placement::Internal => Layout::new(
-                Placement::Internal,
-                md_device_sectors,
-                data_device_sectors,
-                self.al,
-                self.max_peers,
-            ),
+            Placement::Internal => {
+                let end = Layout::superblock_sector_of(self.placement, md_device_sectors)?;
+                if end == self.superblock_sector {
+                    return Ok(*self);
+                }
+                Layout::new(
+                    Placement::Internal,
+                    md_device_sectors,
+                    data_device_sectors,
+                    self.al,
+                    self.max_peers,
+                )
+            }
             Placement::FlexExternal => {
                 let mut layout = *self;
                 layout.md_size_sectors = u32::try_from(md_device_sectors).unwrap_or(u32::MAX);
