@@ -138,7 +138,7 @@ pub(crate) fn new_minor(
         return Err(refuse(RetCode::ERR_MINOR_OR_VOLUME_EXISTS, ""));
     }
     let device = Device::new(minor, volume, options).map_err(kernel_error)?;
-    let threads = Threads::start(resource, &device).map_err(kernel_error)?;
+    let threads = Threads::start(registry, resource, &device).map_err(kernel_error)?;
     *device.threads.lock() = Some(threads);
     if let Err(error) = device.publish() {
         pr_err!(

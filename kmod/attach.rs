@@ -4,6 +4,7 @@
 use crate::{
     admin::{kernel_error, refuse, state_code, Failure, Outcome, OK},
     change::request_state,
+    dependency,
     device::{Attached, Device},
     mem::KMem,
     os::{
@@ -12,7 +13,7 @@ use crate::{
         lock::{Arc, Atomic},
         mem::Buf,
     },
-    resource::Resource,
+    resource::{Registry, Resource},
 };
 use drbd_core::{
     activity_log::Slot,
@@ -67,11 +68,13 @@ fn open(
 
 /// attach. Returns when the disk is in use, or refused. Context: a process of user space.
 pub(crate) fn attach(
+    registry: &Arc<Registry>,
     resource: &Arc<Resource>,
     device: &Arc<Device>,
     options: &DiskOptions,
 ) -> Outcome {
     let _admin = resource.admin.lock();
+    dependency::check(registry, device.minor, options.resync_after)?;
     let busy = |error| match error {
         AttachError::Attached => refuse(RetCode::ERR_DISK_CONFIGURED, ""),
         AttachError::OtherData => refuse(RetCode::ERR_DATA_NOT_CURRENT, ""),
@@ -90,6 +93,7 @@ pub(crate) fn attach(
         }
     };
     take_over(device, options, attached, disk).map_err(busy)?;
+    dependency::evaluate(registry);
     let _ = device.changed.wait_killable(None, || {
         !matches!(
             device.state().disk,

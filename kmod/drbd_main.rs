@@ -13,6 +13,7 @@
 //! 2. `Registry::changes` (mutex): an object comes into being, or goes
 //! 3. `Connection::thread`, `Helpers::threads` (mutexes)
 //!    `Device::frozen_filesystem` (mutex): held while I/O on the device is waited for
+//!    `Registry::dependencies` (mutex): who waits with a resync
 //! 4. the notifier's lock (mutex): it gathers facts, so the lists come after it
 //! 5. `Registry::resources` (mutex)
 //! 6. `Resource::devices`, `Resource::connections`, `Resource::options`, `Connection::resource`,
@@ -41,6 +42,7 @@ mod conf;
 mod connect;
 mod connection;
 mod crypto;
+mod dependency;
 mod device;
 mod device_io;
 mod fence;

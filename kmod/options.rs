@@ -7,10 +7,11 @@ use crate::{
     conf::protocol_of,
     connection::Connection,
     crypto::Algorithms,
+    dependency,
     device::Device,
     fence,
     os::lock::Arc,
-    resource::Resource,
+    resource::{Registry, Resource},
 };
 use drbd_core::{
     config::{DiskOptions, NetOptions, PeerDeviceOptions, ResourceOptions},
@@ -146,6 +147,7 @@ pub(crate) fn set_peer_device_options(
 
 /// disk-options.
 pub(crate) fn set_disk_options(
+    registry: &Arc<Registry>,
     resource: &Arc<Resource>,
     device: &Arc<Device>,
     options: &DiskOptions,
@@ -154,8 +156,12 @@ pub(crate) fn set_disk_options(
     if device.disk_options.lock().is_none() {
         return Err(refuse(RetCode::ERR_NO_DISK, ""));
     }
+    let changes = registry.changes.lock();
+    dependency::check(registry, device.minor, options.resync_after)?;
     let engine = attach::engine_options(options);
     device.with(|inner, _, _| inner.volume.set_disk_options(engine));
     *device.disk_options.lock() = Some(*options);
+    drop(changes);
+    dependency::evaluate(registry);
     OK
 }

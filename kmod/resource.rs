@@ -182,6 +182,10 @@ pub(crate) struct Registry {
     /// added, or a resource is removed: two commands may not both find a name free.
     #[pin]
     pub(crate) changes: Mutex<()>,
+    /// Held while it is decided whose resync has to wait: what was looked at must not be older
+    /// than what another thread decided by.
+    #[pin]
+    pub(crate) dependencies: Mutex<()>,
     pub(crate) notifier: Arc<Notifier>,
     helpers: Arc<Helpers>,
 }
@@ -193,6 +197,7 @@ impl Registry {
             pin_init!(Registry {
                 resources <- new_mutex!(KVec::new(), "drbd_resources"),
                 changes <- new_mutex!((), "drbd_changes"),
+                dependencies <- new_mutex!((), "drbd_dependencies"),
                 notifier,
                 helpers,
             }),

@@ -4,6 +4,7 @@
 use crate::{
     compare::compare,
     crypto::Digester,
+    dependency,
     device::Device,
     fence, helper,
     os::{
@@ -12,7 +13,7 @@ use crate::{
         lock::{Arc, Relaxed},
         timer::now_ms,
     },
-    resource::Resource,
+    resource::{Registry, Resource},
     verify,
 };
 use drbd_core::{
@@ -32,10 +33,14 @@ pub(crate) struct Threads {
 
 impl Threads {
     /// Starts them. Context: task.
-    pub(crate) fn start(resource: &Arc<Resource>, device: &Arc<Device>) -> Result<Self> {
+    pub(crate) fn start(
+        registry: &Arc<Registry>,
+        resource: &Arc<Resource>,
+        device: &Arc<Device>,
+    ) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("drbd_w_{}", device.minor))?;
-        let (r, d) = (resource.clone(), device.clone());
-        let worker = KThread::spawn(&name, move |ctl| work(&r, &d, ctl))?;
+        let (all, r, d) = (registry.clone(), resource.clone(), device.clone());
+        let worker = KThread::spawn(&name, move |ctl| work(&all, &r, &d, ctl))?;
         let name = CString::try_from_fmt(fmt!("drbd_m_{}", device.minor))?;
         let d = device.clone();
         let metadata = KThread::spawn(&name, move |ctl| write_metadata(&d, ctl))?;
@@ -49,7 +54,7 @@ impl Threads {
     }
 }
 
-fn work(resource: &Arc<Resource>, device: &Arc<Device>, ctl: &Ctl) {
+fn work(registry: &Arc<Registry>, resource: &Arc<Resource>, device: &Arc<Device>, ctl: &Ctl) {
     let mut tick_at: Option<u64> = None;
     let mut digester = Digester::default();
     while !ctl.should_stop() {
@@ -61,6 +66,10 @@ fn work(resource: &Arc<Resource>, device: &Arc<Device>, ctl: &Ctl) {
         device.carry_out();
         let todo = device.take_worker_todo();
         tend(resource, device, todo);
+        // A disk that went took its options along.
+        if todo.has(Todo::DEPENDENTS) || todo.has(Todo::DISK_GONE) {
+            dependency::evaluate(registry);
+        }
         if todo.has(Todo::COMPARE) {
             while compare(device, &mut digester) {}
         }

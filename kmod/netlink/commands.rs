@@ -249,7 +249,7 @@ fn on_object(
             options: changes,
         } => {
             let (resource, device) = minor(registry, number)?;
-            attach::attach(&resource, &device, &created(&changes)?)
+            attach::attach(registry, &resource, &device, &created(&changes)?)
         }
         Request::Detach {
             minor: number,
@@ -265,7 +265,7 @@ fn on_object(
             let (resource, device) = minor(registry, number)?;
             let old = *device.disk_options.lock();
             let old = old.ok_or(refuse(RetCode::ERR_NO_DISK, ""))?;
-            options::set_disk_options(&resource, &device, &changed(&changes, &old)?)
+            options::set_disk_options(registry, &resource, &device, &changed(&changes, &old)?)
         }
         Request::Invalidate { minor: number, .. } => {
             let (resource, device) = minor(registry, number)?;

@@ -29,8 +29,7 @@ option_group! {
     /// What a local I/O error does.
     on_io_error: OnIoError = word(6, ON_IO_ERROR, 2).option("on-io-error").also_84();
     /// Minor whose resync goes first; -1 for none.
-    resync_after: i32 = s32(9, -1, 1_048_575, -1).option("resync-after").also_84()
-        .default_only("resync-after is not implemented in this version");
+    resync_after: i32 = s32(9, -1, 1_048_575, -1).option("resync-after").also_84();
     /// Extents of 4 MiB that can be written to without a metadata update.
     al_extents: u32 = u32(10, 67, 65_534, 1237).option("al-extents").also_84();
     /// Use barrier requests to order writes on the backing device.

@@ -12,6 +12,7 @@
 
 pub mod agreement;
 pub mod authentication;
+pub mod dependency;
 pub mod fencing;
 pub mod link;
 pub mod mem;

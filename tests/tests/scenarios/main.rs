@@ -30,6 +30,7 @@ mod read_balancing;
 mod reconnect_resyncs_only_changed_blocks;
 mod refusals;
 mod resize;
+mod resync_after;
 mod resync_pace;
 mod split_brain_policies;
 mod split_brain_refused;

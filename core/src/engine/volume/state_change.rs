@@ -228,8 +228,7 @@ impl<M: Mem> Volume<M> {
             }
             Action::CloseDisk => self.todo(Todo::DISK_GONE),
             Action::ResyncAfterGrow => self.resync_growth(link, now_ms),
-            // resync-after is not offered yet: nobody depends on anybody.
-            Action::PauseDependents | Action::ResumeDependents => {}
+            Action::PauseDependents | Action::ResumeDependents => self.todo(Todo::DEPENDENTS),
             Action::ForgetPeer => {
                 self.peer.discard_my_data = false;
                 self.peer.dry_run = false;
@@ -411,7 +410,17 @@ impl<M: Mem> Volume<M> {
             state.disk = disk;
             state.pdsk = pdsk;
         });
-        self.todo(Todo::RESYNC);
+        self.todo(Todo::RESYNC.with(Todo::DEPENDENTS));
+    }
+
+    /// resync-after: whether a resync here has to wait for that of another minor. Tells whether
+    /// that is new. Host, task context.
+    pub fn hold_resync(&mut self, held: bool, link: &mut dyn Link, now_ms: u64) -> bool {
+        let before = self.state.aftr_isp;
+        if before != held {
+            self.hard(link, now_ms, |state| state.aftr_isp = held);
+        }
+        self.state.aftr_isp != before
     }
 
     /// P_SYNC_UUID: the source begins. `Err` ends the connection.

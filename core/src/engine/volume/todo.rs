@@ -34,9 +34,11 @@ impl Todo {
     pub const COMPARE: Todo = Todo(1 << 11);
     /// [`super::Volume::take_finding`] has something.
     pub const FINDING: Todo = Todo(1 << 12);
-
     /// The peer was brought up to date: see [`crate::engine::fencing::may_unfence`].
     pub const UNFENCE: Todo = Todo(1 << 13);
+    /// Those whose resync comes after this one's may have to wait, or to go on: see
+    /// [`crate::engine::dependency`].
+    pub const DEPENDENTS: Todo = Todo(1 << 14);
 
     /// Both sets.
     #[must_use]
