@@ -29,8 +29,19 @@ use kernel::{prelude::*, str::CString};
 /// Largest request that one transaction of the activity log can hold (32 extents of 4 MiB).
 const DISCARD_SECTORS_MAX: u32 = 32 * 8192 - 8192;
 
-/// The options of a disk as the engine wants them. Context: any.
-pub(crate) fn engine_options(options: &DiskOptions) -> EngineOptions {
+/// rs-discard-granularity as the disk can do it: whole granules, and what requests grow to, powers
+/// of two. 0 for never.
+fn thin_bytes(wanted: u32, granularity: u32) -> u32 {
+    if wanted == 0 || granularity == 0 {
+        return 0;
+    }
+    let bytes = wanted.max(granularity).max(4096).checked_next_power_of_two();
+    bytes.filter(|bytes| *bytes <= 1 << 20).unwrap_or(0)
+}
+
+/// The options of a disk as the engine wants them; it discards `discards_bytes` at a time, or not at
+/// all. Context: any.
+pub(crate) fn engine_options(options: &DiskOptions, discards_bytes: u32) -> EngineOptions {
     EngineOptions {
         on_io_error: options.on_io_error,
         al_updates: options.al_updates,
@@ -39,6 +50,7 @@ pub(crate) fn engine_options(options: &DiskOptions) -> EngineOptions {
         disk_drain: options.disk_drain,
         size_sectors: options.disk_size,
         read_balancing: options.read_balancing,
+        rs_discard_sectors: thin_bytes(options.rs_discard_granularity, discards_bytes) / 512,
     }
 }
 
@@ -228,7 +240,7 @@ fn build_disk(
     let facts = attached.data.facts();
     let attach = Attach {
         layout,
-        options: engine_options(options),
+        options: engine_options(options, facts.discard_granularity),
         peer_node_id: peer.unwrap_or(if node_id == 0 { 1 } else { 0 }),
         logical_block_bytes: facts.logical_block,
         physical_block_bytes: facts.physical_block,

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Comparing blocks by their digests: for online verify, and for a checksum-based resync.
+//! Comparing blocks by their digests, for online verify and for a checksum-based resync, and
+//! testing them for zeroes, for a thin one.
 
 use crate::{
     admin::{refuse, Failure},
     crypto::Digester,
     device::Device,
+    os::pages::Payload,
     resource::Resource,
 };
 use drbd_core::{config::NetOptions, genl::RetCode, state::Conn, wire::alg_name::AlgName};
@@ -51,7 +53,7 @@ pub(crate) fn check_change(
 
 /// Compares the two halves of a block; false when there is none. Context: task.
 pub(crate) fn compare(device: &Device, digester: &mut Digester) -> bool {
-    let (op, ok, mut slot, alg) = {
+    let (op, ok, mut slot, alg, tests) = {
         let mut inner = device.inner.lock();
         let inner = &mut *inner;
         let Some((op, ok)) = inner.volume.next_compare() else {
@@ -59,13 +61,16 @@ pub(crate) fn compare(device: &Device, digester: &mut Digester) -> bool {
         };
         let slot = inner.slots.get_mut(op as usize).map(core::mem::take);
         let alg = inner.volume.digest_alg(op);
-        (op, ok, slot.unwrap_or_default(), alg)
+        let tests = inner.volume.tests_for_zeroes(op);
+        (op, ok, slot.unwrap_or_default(), alg, tests)
     };
-    let own = match (ok, &slot.payload) {
+    let zeroes = tests && slot.payload.as_ref().is_some_and(Payload::is_zero);
+    let own = match (ok && !tests, &slot.payload) {
         (true, Some(data)) => digester.digest(alg, Some(data)).ok(),
         (true | false, _) => None,
     };
     let equal = match (&own, &slot.digest) {
+        _ if tests => zeroes,
         (Some(own), Some(theirs)) => *own == **theirs,
         (_, _) => false,
     };

@@ -61,8 +61,9 @@ fn end(conn: Conn, why: &'static str) -> End {
 
 /// The features that this module offers.
 fn features(net: &NetOptions) -> Features {
-    // Not THIN_RESYNC: its requests are served, but not made.
-    let features = Features::TRIM.union(Features::WSAME);
+    let features = Features::TRIM
+        .union(Features::WSAME)
+        .union(Features::THIN_RESYNC);
     if net.integrity_alg.is_empty() {
         features.union(Features::WZEROES)
     } else {

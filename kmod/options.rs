@@ -158,7 +158,9 @@ pub(crate) fn set_disk_options(
     }
     let changes = registry.changes.lock();
     dependency::check(registry, device.minor, options.resync_after)?;
-    let engine = attach::engine_options(options);
+    let attached = device.inner.lock().attached.clone();
+    let granularity = attached.map_or(0, |disk| disk.data.facts().discard_granularity);
+    let engine = attach::engine_options(options, granularity);
     device.with(|inner, _, _| inner.volume.set_disk_options(engine));
     *device.disk_options.lock() = Some(*options);
     drop(changes);

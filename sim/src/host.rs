@@ -280,7 +280,13 @@ impl Vol {
             );
             let slot = &mut self.slots[op as usize];
             let own = slot.payload.as_ref().map(Payload::digest);
-            let equal = own.is_some() && own == slot.digest.take();
+            let equal = if self.volume.tests_for_zeroes(op) {
+                slot.payload
+                    .as_ref()
+                    .is_some_and(|block| block.tags.is_empty())
+            } else {
+                own.is_some() && own == slot.digest.take()
+            };
             self.volume.compared(op, equal, queues, now);
         }
     }

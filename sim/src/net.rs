@@ -209,10 +209,16 @@ impl Node {
             Outgoing::Item(SendItem::Read { .. }) => matches!(packet, Packet::DataRequest(_)),
             Outgoing::Item(SendItem::OutOfSync { .. }) => matches!(packet, Packet::OutOfSync(_)),
             Outgoing::Item(SendItem::RsRequest { .. }) => {
-                matches!(packet, Packet::RsDataRequest(_) | Packet::CsumRsRequest(_))
+                matches!(
+                    packet,
+                    Packet::RsDataRequest(_) | Packet::CsumRsRequest(_) | Packet::RsThinReq(_)
+                )
             }
             Outgoing::Item(SendItem::Reply { .. }) => {
-                matches!(packet, Packet::DataReply(_) | Packet::RsDataReply(_))
+                matches!(
+                    packet,
+                    Packet::DataReply(_) | Packet::RsDataReply(_) | Packet::RsDeallocated(_)
+                )
             }
             _ => false,
         };

@@ -153,6 +153,23 @@ impl Node {
             Packet::RsDataRequest(request) => {
                 self.peer_read(v, PeerReadKind::Resync, request, None, now)
             }
+            Packet::RsThinReq(request) => {
+                self.peer_read(v, PeerReadKind::ThinResync, request, None, now)
+            }
+            Packet::RsDeallocated(desc) => {
+                let vol = &mut self.vols[v];
+                let fate = vol
+                    .volume
+                    .resync_reply(desc.sector, desc.size / 512, &mut self.queues);
+                match fate {
+                    ReplyFate::Take(op) => {
+                        vol.volume.resync_data(op, true, &mut self.queues, now);
+                        Ok(())
+                    }
+                    ReplyFate::Drop => Ok(()),
+                    ReplyFate::Unexpected => Err(protocol_error("resync data for no request")),
+                }
+            }
             Packet::CsumRsRequest(request) => {
                 let kind = PeerReadKind::ChecksumResync;
                 self.peer_read(v, kind, request, Some(frame.body), now)

@@ -32,6 +32,7 @@ impl Play {
                 node.peer_options.csums_alg = AlgName::new(b"crc32c").expect("a short name");
                 node.peer_options.csums_after_crash_only = rng.one_in(4);
             }
+            node.set_thin(if rng.one_in(2) { 0 } else { rng.pick(&[8, 64]) });
             let policy = read_balancing(&mut rng);
             node.set_read_balancing(policy);
         }
@@ -182,6 +183,13 @@ impl Node {
     pub(crate) fn set_read_balancing(&mut self, policy: ReadBalancing) {
         for vol in &mut self.vols {
             vol.options.read_balancing = policy;
+            vol.volume.set_disk_options(vol.options);
+        }
+    }
+
+    fn set_thin(&mut self, sectors: u32) {
+        for vol in &mut self.vols {
+            vol.options.rs_discard_sectors = sectors;
             vol.volume.set_disk_options(vol.options);
         }
     }

@@ -111,6 +111,7 @@ impl World {
             wires: 0,
             protocol: None,
             features: Features::TRIM
+                .union(Features::THIN_RESYNC)
                 .union(Features::WSAME)
                 .union(Features::WZEROES),
             link_up: true,

@@ -41,6 +41,7 @@ impl<M: Mem> Volume<M> {
     /// before, the block has to be in the host's table again. Task context.
     pub fn compared(&mut self, op: OpId, equal: bool, link: &mut dyn Link, now_ms: u64) {
         match self.ops.at(op).kind {
+            Kind::RsRead if self.tests_for_zeroes(op) => self.zeroes_tested(op, equal, link),
             Kind::RsRead => self.checksum_compared(op, equal, link),
             _ => self.verify_compared(op, equal, link, now_ms),
         }

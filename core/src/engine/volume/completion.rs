@@ -204,7 +204,12 @@ impl<M: Mem> Volume<M> {
             Kind::AppRead => at.set(flag::NET_SENT),
             Kind::PeerRead | Kind::RsRead => {
                 let sectors = u64::from(at.len_sectors);
-                self.peer.sent_sectors = self.peer.sent_sectors.saturating_add(sectors);
+                let sent = if at.any(flag::RS_DEALLOCATED) {
+                    0
+                } else {
+                    sectors
+                };
+                self.peer.sent_sectors = self.peer.sent_sectors.saturating_add(sent);
                 if at.kind == Kind::RsRead {
                     self.resync.unacked_sectors =
                         self.resync.unacked_sectors.saturating_add(sectors);

@@ -29,6 +29,8 @@ pub struct DiskOptions {
     pub size_sectors: u64,
     /// read-balancing.
     pub read_balancing: ReadBalancing,
+    /// rs-discard-granularity as the disk can do it, sectors; 0 is never.
+    pub rs_discard_sectors: u32,
 }
 
 impl Default for DiskOptions {
@@ -41,6 +43,7 @@ impl Default for DiskOptions {
             disk_drain: true,
             size_sectors: 0,
             read_balancing: ReadBalancing::PreferLocal,
+            rs_discard_sectors: 0,
         }
     }
 }

@@ -39,6 +39,7 @@ mod rig;
 mod sizes;
 mod state_change;
 mod status;
+mod thin;
 mod todo;
 mod verify;
 

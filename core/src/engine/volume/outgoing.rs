@@ -66,10 +66,16 @@ impl<M: Mem> Volume<M> {
                 // The host adds the digest.
                 let packet = if at.any(flag::CHECKSUM) {
                     Packet::CsumRsRequest(request)
+                } else if at.any(flag::RS_THIN) {
+                    Packet::RsThinReq(request)
                 } else {
                     Packet::RsDataRequest(request)
                 };
                 (packet, 0)
+            }
+            Kind::RsRead if at.any(flag::RS_DEALLOCATED) => {
+                let sector = at.sector;
+                (Packet::RsDeallocated(BlockDesc { sector, size }), 0)
             }
             Kind::PeerRead | Kind::RsRead => {
                 let data = BlockData {

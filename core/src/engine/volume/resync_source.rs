@@ -21,7 +21,7 @@ impl<M: Mem> Volume<M> {
     pub(super) fn rs_read_done(&mut self, op: OpId, ok: bool, link: &mut dyn Link) {
         let at = self.ops.at(op);
         let orphan = at.any(flag::ORPHAN);
-        if ok && !orphan && at.any(flag::CHECKSUM) {
+        if ok && !orphan && at.any(flag::CHECKSUM | flag::RS_THIN) {
             self.queue_compare(op);
             return;
         }

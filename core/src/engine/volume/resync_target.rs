@@ -61,6 +61,8 @@ pub(crate) struct Resync {
     /// The ping after which it is over.
     pub(crate) finish_ping: Option<u32>,
     pub(crate) started_ms: u64,
+    /// As the target: the disk turned out not to discard.
+    pub(super) no_thin: bool,
     /// As the target: blocks are asked for by their digests.
     pub(super) checksums: bool,
     /// Sectors whose digests were equal.
@@ -179,10 +181,10 @@ impl<M: Mem> Volume<M> {
         if budget_blocks == 0 {
             return None;
         }
-        let most = if self.resync.checksums {
-            CHECKSUM_BLOCKS_MAX
-        } else {
-            REQUEST_BLOCKS_MAX
+        let most = match self.thin_blocks() {
+            _ if self.resync.checksums => CHECKSUM_BLOCKS_MAX,
+            Some(thin) => thin.min(REQUEST_BLOCKS_MAX),
+            None => REQUEST_BLOCKS_MAX,
         };
         let end = disk.bitmap.n_bits();
         let bit = match disk
@@ -231,6 +233,9 @@ impl<M: Mem> Volume<M> {
             self.ops.at_mut(op).set(flag::CHECKSUM);
             self.queue_submit(op);
             return true;
+        }
+        if self.thin_blocks() == Some(u64::from(len_sectors) / SECTORS_PER_BIT) {
+            self.ops.at_mut(op).set(flag::RS_THIN);
         }
         let volume = self.number;
         if !link.send(SendItem::RsRequest { volume, op }) {
@@ -282,10 +287,10 @@ impl<M: Mem> Volume<M> {
         } else {
             Action::Data
         };
-        self.peer.received_sectors = self
-            .peer
-            .received_sectors
-            .saturating_add(u64::from(self.ops.at(op).len_sectors));
+        if !zeroes {
+            let sectors = u64::from(self.ops.at(op).len_sectors);
+            self.peer.received_sectors = self.peer.received_sectors.saturating_add(sectors);
+        }
         if self.ranges.data_arrived(&mut self.ops, op) {
             self.launch_rs_write(op, link);
         } else {
@@ -306,6 +311,9 @@ impl<M: Mem> Volume<M> {
     /// A resync block is on the disk, or failed. Any context.
     pub(super) fn rs_write_done(&mut self, op: OpId, ok: bool, link: &mut dyn Link) {
         let at = *self.ops.at(op);
+        if !ok && at.action == Action::Discard && self.asks_again(op, link) {
+            return;
+        }
         if !at.any(flag::ORPHAN) {
             let ack = self.ack_of(op);
             if at.any(flag::OUT_OF_SYNC) {
