@@ -136,7 +136,7 @@ impl<M: Mem> Volume<M> {
         let conn = self.state.conn;
         self.peer.linked
             && match side {
-                Side::Source => matches!(conn, Conn::StartingSyncS | Conn::WfBitMapS | Conn::Ahead),
+                Side::Source => self.source_may_begin(),
                 Side::Target => matches!(conn, Conn::WfSyncUuid | Conn::Behind),
             }
     }

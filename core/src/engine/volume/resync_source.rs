@@ -103,6 +103,16 @@ impl<M: Mem> Volume<M> {
         true
     }
 
+    /// Whether a resync from here is due: of what a comparison of bitmaps found, of what was written
+    /// while Ahead, or of a part that is new.
+    pub(super) fn source_may_begin(&self) -> bool {
+        match self.conn() {
+            Conn::WfBitMapS | Conn::StartingSyncS | Conn::Ahead => true,
+            Conn::Connected => self.sizing.source_due,
+            _ => false,
+        }
+    }
+
     /// The answer to the ping that the end of a resync waits for (replication-semantics
     /// section 7.4); `answered` counts P_PING_ACK since the connection began.
     pub fn ping_answered(&mut self, answered: u32, link: &mut dyn Link, now_ms: u64) {
@@ -120,11 +130,7 @@ impl<M: Mem> Volume<M> {
         if reached(self.peer.start_source_ping) {
             self.peer.start_source_ping = None;
             self.peer.was_source = false;
-            let waits = matches!(
-                self.conn(),
-                Conn::WfBitMapS | Conn::StartingSyncS | Conn::Ahead
-            );
-            if waits || self.conn() == Conn::Connected && self.sizing.source_due {
+            if self.source_may_begin() {
                 self.start_resync(Side::Source, link, now_ms);
             }
             self.sizing_look_again();
