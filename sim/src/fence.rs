@@ -262,8 +262,16 @@ impl World {
             && state.disk >= Disk::Consistent
             && !node.resumed;
         let peer = &self.nodes[1 - n];
-        // One without good data is not promoted; what it lacked before was no secret.
-        let counts = counts && peer.up && peer.vols[v].volume.state().disk >= Disk::Consistent;
+        // One without good data is not promoted; what it lacked before, being of an older generation, was no secret:
+        // an I/O that ended before the connection did is told to the application only now.
+        let generation = |node: &Node| {
+            let disk = node.vols[v].volume.disk();
+            disk.map(|disk| disk.superblock().current_uuid & !1)
+        };
+        let counts = counts
+            && peer.up
+            && peer.vols[v].volume.state().disk >= Disk::Consistent
+            && generation(peer) == generation(node);
         let req = &done.req;
         if !counts || !req.write || req.action != Action::Data || done.result != IoResult::Done {
             return;

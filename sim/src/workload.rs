@@ -125,7 +125,7 @@ impl Play {
         let world = &mut self.world;
         let both = self.rng.one_in(2);
         // By less than the metadata takes, too.
-        let more = 8 * self.rng.pick(&[1, 3, 20, 300, 3000, 9000]);
+        let more = 8 * self.rng.pick(&[1, 3, 20, 20, 150, 300, 2000]);
         if world.nodes[n].vols[v].disk.had_sectors.len() < 6 {
             for grown in [n, 1 - n].into_iter().take(if both { 2 } else { 1 }) {
                 let disk = &mut world.nodes[grown].vols[v].disk;

@@ -86,6 +86,9 @@ pub(crate) struct World {
     pub(crate) blocks_resynced_from: u64,
 }
 
+/// So many steps after the faults stopped, and fewer blocks differ: more is no resync.
+const STEPS_WITHOUT_PROGRESS: u32 = 400_000;
+
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
         let mut rng = Rng::new(setup.seed);
@@ -241,13 +244,27 @@ impl World {
         }
     }
 
+    fn sectors_left(&self) -> u64 {
+        let vols = self.nodes.iter().flat_map(|node| &node.vols);
+        vols.map(|vol| vol.volume.snapshot().out_of_sync_sectors)
+            .sum()
+    }
+
     /// Runs until nothing moves; virtual time goes on as timers demand.
     pub(crate) fn settle(&mut self) {
-        let mut budget = 2_000_000u32;
+        let mut budget = STEPS_WITHOUT_PROGRESS;
+        let mut least = u64::MAX;
         let until = self.now + 600_000;
         loop {
             if self.step() {
                 budget -= 1;
+                if budget % 1000 == 0 {
+                    let left = self.sectors_left();
+                    if left < least {
+                        least = left;
+                        budget = STEPS_WITHOUT_PROGRESS;
+                    }
+                }
                 assert!(budget > 0, "it goes round in circles: {}", self.describe());
                 continue;
             }

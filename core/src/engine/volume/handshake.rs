@@ -103,10 +103,11 @@ impl<M: Mem> Volume<M> {
         let Some(disk) = self.disk.as_ref() else {
             return;
         };
-        let inconsistent = match self.context.negotiating {
-            Some(remembered) => remembered.disk < DiskState::Consistent,
-            None => self.state.disk < DiskState::Consistent,
-        };
+        // Not of an Outdated disk: a peer that takes it for worse than it is would begin a resync
+        // that this node knows nothing of.
+        let negotiating = self.context.negotiating;
+        let worth = negotiating.map_or(self.state.disk, |remembered| remembered.disk);
+        let inconsistent = worth == DiskState::Inconsistent;
         let bits = disk.out_of_sync_bits();
         let mut flags = 0u64;
         for (on, flag) in [
@@ -436,5 +437,36 @@ impl<M: Mem> Volume<M> {
     /// Takes the outcome of the last comparison of UUIDs, for the log.
     pub fn take_handshake(&mut self) -> Option<Handshake> {
         self.last_handshake.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::rig, *};
+    use crate::state::Negotiated;
+
+    /// The flags that a disk tells of which the metadata says `remembered`.
+    fn told(remembered: DiskState) -> UuidFlags {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.state.disk = DiskState::Negotiating;
+        volume.context.negotiating = Some(Negotiated {
+            disk: remembered,
+            pdsk: DiskState::UpToDate,
+            data_unchanged: true,
+        });
+        volume.send_uuids(false, &mut peer);
+        match peer.controls.last() {
+            Some(Packet::Uuids(told)) => told.flags,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_an_inconsistent_disk_says_so() {
+        assert_eq!(told(DiskState::Inconsistent), UuidFlags::INCONSISTENT);
+        for good in [DiskState::Outdated, DiskState::Consistent] {
+            assert_eq!(told(good), UuidFlags(0), "{good:?}");
+        }
     }
 }

@@ -43,6 +43,16 @@ fn a_target_begins_when_its_helper_agrees() {
 }
 
 #[test]
+fn the_resync_of_a_grown_part_begins_when_its_helper_agrees() {
+    let (mut volume, mut peer) = (volume(Conn::Connected), Peer::default());
+    volume.resync_growth(&mut peer, 0);
+    assert_eq!(volume.next_helper(), Some(Helper::BeforeResyncSource));
+    assert!(volume.sizes_pending());
+    volume.helper_done(0, &mut peer, 0);
+    assert_eq!(volume.state.conn, Conn::SyncSource);
+}
+
+#[test]
 fn a_target_whose_helper_refuses_ends_the_connection() {
     let (mut volume, mut peer) = (volume(Conn::WfSyncUuid), Peer::default());
     volume.sync_uuid_received(4711 << 1, &mut peer, 0).unwrap();
