@@ -218,6 +218,13 @@ impl Node {
                 }
                 Err(error) => {
                     vol.attached = false;
+                    if self.trace {
+                        let have = vol.volume.capacity_sectors();
+                        eprintln!(
+                            "  {}.{v}: attach of {size} to {have}: {error:?}",
+                            self.index
+                        );
+                    }
                     return self.finish(Err(format!("{error:?}")));
                 }
             }

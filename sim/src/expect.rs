@@ -37,7 +37,11 @@ impl World {
     }
 
     pub(crate) fn describe(&self) -> String {
-        let mut text = String::new();
+        let wire = self.wire.as_ref();
+        let mut text = wire.map_or_else(String::new, |wire| {
+            let ends = [0, 1].map(|n: usize| (wire.joined[n], wire.to[n].eof));
+            format!("\nwire {}: joined, ended {ends:?}", wire.number)
+        });
         for node in &self.nodes {
             text += &format!(
                 "\nnode {} up {} {:?} end {:?} admin {:?}",

@@ -155,6 +155,7 @@ impl World {
             Step::Handler(n) => return self.handler_step(n),
             Step::NoticeEnd(n) => self.notice_end(n),
             Step::End(n) if self.nodes[n].phase == Phase::WfConnection => {
+                self.hang_up(n);
                 let node = &mut self.nodes[n];
                 node.end = None;
                 node.phase = Phase::StandAlone;

@@ -162,9 +162,8 @@ impl World {
         }
         if matches!(self.nodes[n].phase, Phase::Joined(_)) {
             self.leave_wire(n);
-        } else if let Some(wire) = &mut self.wire {
-            // It had connected, but not said a word yet.
-            wire.to[1 - n].eof = true;
+        } else {
+            self.hang_up(n);
         }
         self.collect();
         self.nodes[n].crash(power_cut, &mut self.rng);
@@ -174,6 +173,13 @@ impl World {
         self.model.crashed(n, &self.nodes);
         self.frozen[n] = false;
         self.stalled[n] = false;
+    }
+
+    /// Node `n` goes that had connected perhaps, but not said a word yet.
+    pub(crate) fn hang_up(&mut self, n: usize) {
+        if let Some(wire) = &mut self.wire {
+            wire.to[1 - n].eof = true;
+        }
     }
 
     /// It comes back, without disks and connection.

@@ -129,6 +129,7 @@ impl<M: Mem> Volume<M> {
         let Some(request) = self.admin.asked.take() else {
             return;
         };
+        let role = self.state.role;
         let code = match on_reply(reply) {
             Ok(done) => self
                 .apply_request(request, link, now_ms)
@@ -136,6 +137,10 @@ impl<M: Mem> Volume<M> {
                 .unwrap_or(done),
             Err(code) => code,
         };
+        // A P_STATE that was under way when the peer agreed undid there what it agreed to.
+        if self.state.role != role {
+            self.send_state(link);
+        }
         self.finish_request(code);
     }
 
@@ -258,5 +263,26 @@ impl<M: Mem> Volume<M> {
         self.hard(link, now_ms, |state| state.disk = DiskState::Inconsistent);
         self.start_bulk(true, super::md::Then::Nothing);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::rig, *};
+
+    #[test]
+    fn a_promotion_that_the_peer_granted_is_told_again() {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.state.role = Role::Secondary;
+        let wanted = Request::NONE.role(Role::Primary);
+        assert_eq!(volume.request(wanted, &mut peer, 0), Begin::Asked);
+        // What is sent before the answer says Secondary, and arrives after the question.
+        volume.send_state(&mut peer);
+        volume.request_answered(Ss::Success.number(), &mut peer, 0);
+        match peer.controls.last() {
+            Some(Packet::State(told)) => assert_eq!(told.role, Role::Primary),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -89,7 +89,8 @@ impl<M: Mem> Volume<M> {
             return Err(AttachError::OtherData);
         }
         let size = self.size_with(disk);
-        let in_use = self.capacity_sectors > 0 && self.state.conn >= Conn::Connected;
+        let someone = self.state.role == Role::Primary || self.state.peer == Role::Primary;
+        let in_use = someone && self.state.conn >= Conn::Connected;
         if size < self.capacity_sectors && in_use {
             self.abort_attach(link, now_ms);
             return Err(AttachError::WouldShrink);
@@ -413,5 +414,33 @@ impl<M: Mem> Volume<M> {
     /// Role of this node.
     pub fn is_primary(&self) -> bool {
         self.state.role == Role::Primary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::rig, *};
+    use crate::engine::mem::tests::Heap;
+
+    /// A disk is attached that is smaller than the volume was.
+    fn attach_smaller(role: Role) -> (Volume<Heap>, Result<(), AttachError>) {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut disk = volume.disk.take();
+        volume.state.role = role;
+        volume.state.disk = DiskState::Attaching;
+        volume.state.pdsk = DiskState::Diskless;
+        volume.capacity_sectors = 16 * 1024;
+        volume.peer.size_sectors = 0;
+        let attached = volume.attach(&mut disk, &mut rig::Peer::default(), 0);
+        (volume, attached)
+    }
+
+    #[test]
+    fn a_volume_shrinks_only_while_nobody_uses_it() {
+        let (_, attached) = attach_smaller(Role::Primary);
+        assert_eq!(attached, Err(AttachError::WouldShrink));
+        let (volume, attached) = attach_smaller(Role::Secondary);
+        assert_eq!(attached, Ok(()));
+        assert_eq!(volume.capacity_sectors, 8 * 1024);
     }
 }

@@ -393,6 +393,8 @@ impl<M: Mem> Volume<M> {
             self.start_resync(Side::Source, link, now_ms);
         } else {
             self.hard(link, now_ms, |state| state.conn = Conn::WfSyncUuid);
+            // The peer may have had that size before, and know of nothing to begin.
+            self.send_state(link);
         }
     }
 
@@ -461,5 +463,23 @@ fn flags_of(clean: bool) -> DdsFlags {
         DdsFlags::NO_RESYNC
     } else {
         DdsFlags::NONE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::rig, *};
+
+    #[test]
+    fn who_waits_for_the_resync_of_a_grown_part_says_so() {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.state.role = Role::Secondary;
+        volume.state.peer = Role::Primary;
+        volume.resync_growth(&mut peer, 0);
+        match peer.controls.last() {
+            Some(Packet::State(told)) => assert_eq!(told.conn, Conn::WfSyncUuid),
+            other => panic!("{other:?}"),
+        }
     }
 }
