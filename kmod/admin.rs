@@ -74,6 +74,7 @@ pub(crate) fn new_resource(
         return OK;
     }
     let resource = Resource::new(name, options, registry).map_err(kernel_error)?;
+    crate::options::bind_cpus(&resource, &options)?;
     registry.add(resource.clone()).map_err(kernel_error)?;
     registry.notifier.resource_created(&resource);
     OK

@@ -78,6 +78,9 @@ fn open(
     })
 }
 
+/// How long an attach waits for the disk before it. Longer than writes take that will end at all.
+const CLOSES_MS: u32 = 10_000;
+
 /// attach. Returns when the disk is in use, or refused. Context: a process of user space.
 pub(crate) fn attach(
     registry: &Arc<Registry>,
@@ -93,6 +96,9 @@ pub(crate) fn attach(
         AttachError::WouldShrink => refuse(RetCode::ERR_IMPLICIT_SHRINK, ""),
         AttachError::State(code) => refuse(state_code(code), ""),
     };
+    // A disk that was detached goes when what was being written to it has ended.
+    let closed = || !device.peek(|volume| volume.disk_closes());
+    let _ = device.changed.wait_killable(Some(CLOSES_MS), closed);
     device
         .with(|inner, link, now| inner.volume.begin_attach(link, now))
         .map_err(busy)?;

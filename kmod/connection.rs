@@ -15,6 +15,7 @@ use crate::{
     fence::{self, Fencer},
     meta_receiver,
     os::{
+        cpus::Crew,
         kthread::{Ctl, KThread},
         lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, Relaxed, SpinLockIrq},
         random,
@@ -143,6 +144,12 @@ impl Connection {
     pub(crate) fn detach_from_resource(&self) {
         let resource = self.resource.lock().take();
         drop(resource);
+    }
+
+    /// Where its threads run. Errors: `ENODEV` after the connection was deleted. Context: task.
+    fn crew(&self) -> Result<Arc<Crew>> {
+        let resource = self.resource().ok_or(ENODEV)?;
+        Ok(resource.crew.clone())
     }
 
     /// Name of the resource, for messages. Context: task.
@@ -307,9 +314,10 @@ impl Connection {
             shared.dry_run = dry_run;
         }
         let connection = self.clone();
+        let crew = self.crew()?;
         let name = CString::try_from_fmt(fmt!("drbd_r_{}", self.label().as_str()))?;
         self.enter(Conn::Unconnected);
-        match KThread::spawn(&name, move |ctl| connection.run(ctl)) {
+        match KThread::spawn_in(&crew, &name, move |ctl| connection.run(ctl)) {
             Ok(spawned) => {
                 *thread = Some(spawned);
                 Ok(())
@@ -422,10 +430,11 @@ impl Connection {
         );
         self.open_volumes(dialect, &net, pair.resolve_conflicts);
         self.enter(Conn::WfReportParams);
+        let crew = self.crew().map_err(no_memory)?;
         let spawn =
             |name: &CStr, run: fn(&Connection, &Socket, Dialect, &Ctl), socket: &Arc<Socket>| {
                 let (connection, socket) = (self.clone(), socket.clone());
-                KThread::spawn(name, move |ctl| run(&connection, &socket, dialect, ctl))
+                KThread::spawn_in(&crew, name, move |ctl| run(&connection, &socket, dialect, ctl))
                     .map_err(no_memory)
             };
         let threads = (

@@ -25,11 +25,25 @@ use kernel::prelude::*;
 /// resource-options.
 pub(crate) fn set_resource_options(resource: &Arc<Resource>, options: &ResourceOptions) -> Outcome {
     let _admin = resource.admin.lock();
+    bind_cpus(resource, options)?;
     *resource.options.lock() = *options;
     for device in resource.devices().map_err(kernel_error)?.iter() {
         fence::update_context(resource, device);
     }
     resource.notifier.resource_changed(resource);
+    OK
+}
+
+/// The threads of the resource run where `cpu-mask` says. Context: task.
+pub(crate) fn bind_cpus(resource: &Resource, options: &ResourceOptions) -> Outcome {
+    resource.crew.bind(options.cpu_mask.as_str()).map_err(|error| {
+        let text = if error == ENODEV {
+            "none of the CPUs of the mask is online"
+        } else {
+            "a cpu-mask is a hexadecimal number with a bit for each CPU, such as f for the first four"
+        };
+        refuse(RetCode::ERR_CPU_MASK_PARSE, text)
+    })?;
     OK
 }
 

@@ -7,6 +7,7 @@ use crate::{
     helper::{Helpers, Programs},
     notify::Notifier,
     os::{
+        cpus::Crew,
         lock::{new_mutex, Arc, Atomic, Mutex, Relaxed},
         module::ModuleRef,
     },
@@ -37,6 +38,8 @@ pub(crate) struct Resource {
     bare_primary: Atomic<bool>,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) helpers: Arc<Helpers>,
+    /// Its threads, and the CPUs that they run on.
+    pub(crate) crew: Arc<Crew>,
     /// Its programs that run.
     pub(crate) programs: Arc<Programs>,
     _module: ModuleRef,
@@ -51,6 +54,7 @@ impl Resource {
     ) -> Result<Arc<Self>> {
         let name = CString::try_from_fmt(fmt!("{}", name))?;
         let programs = Programs::new()?;
+        let crew = Crew::new()?;
         let module = ModuleRef::get().ok_or(ENODEV)?;
         Arc::pin_init(
             pin_init!(Resource {
@@ -62,6 +66,7 @@ impl Resource {
                 bare_primary: Atomic::new(false),
                 notifier: registry.notifier.clone(),
                 helpers: registry.helpers.clone(),
+                crew,
                 programs,
                 _module: module,
             }),

@@ -39,6 +39,16 @@ bool kg_current_is_kthread(void) { return current->flags & PF_KTHREAD; }
 bool kg_in_hardirq(void) { return in_hardirq(); }
 bool kg_in_softirq(void) { return in_serving_softirq(); }
 
+int kg_cpumask_parse(const char *text, struct cpumask *mask) { return cpumask_parse(text, mask); }
+bool kg_cpumask_any_online(const struct cpumask *mask)
+{
+	return cpumask_intersects(mask, cpu_online_mask);
+}
+void kg_set_cpus_allowed(struct task_struct *task, const struct cpumask *mask)
+{
+	set_cpus_allowed_ptr(task, mask ?: cpu_possible_mask);
+}
+
 /* --- memory ------------------------------------------------------------------------------ */
 
 unsigned int kg_memalloc_noio_save(void) { return memalloc_noio_save(); }

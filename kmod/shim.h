@@ -10,6 +10,7 @@
 
 #include <linux/blkdev.h>
 #include <linux/bio.h>
+#include <linux/cpumask.h>
 #include <linux/crc32.h>
 #include <linux/kthread.h>
 #include <linux/mempool.h>
@@ -74,6 +75,9 @@ void kg_deferred_exit(void);
 void kg_defer(struct kg_deferred *d, void (*fn)(struct kg_deferred *d));
 bool kg_may_sleep(void);
 bool kg_current_is_kthread(void);
+int kg_cpumask_parse(const char *text, struct cpumask *mask);
+bool kg_cpumask_any_online(const struct cpumask *mask);
+void kg_set_cpus_allowed(struct task_struct *task, const struct cpumask *mask);
 bool kg_in_hardirq(void);
 bool kg_in_softirq(void);
 

@@ -40,10 +40,10 @@ impl Threads {
     ) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("drbd_w_{}", device.minor))?;
         let (all, r, d) = (registry.clone(), resource.clone(), device.clone());
-        let worker = KThread::spawn(&name, move |ctl| work(&all, &r, &d, ctl))?;
+        let worker = KThread::spawn_in(&resource.crew, &name, move |ctl| work(&all, &r, &d, ctl))?;
         let name = CString::try_from_fmt(fmt!("drbd_m_{}", device.minor))?;
         let d = device.clone();
-        let metadata = KThread::spawn(&name, move |ctl| write_metadata(&d, ctl))?;
+        let metadata = KThread::spawn_in(&resource.crew, &name, move |ctl| write_metadata(&d, ctl))?;
         Ok(Threads { worker, metadata })
     }
 

@@ -2,6 +2,7 @@
 //! Kernel threads that run a closure, can be asked to stop and never leak.
 
 use super::{
+    cpus::Crew,
     deferred::{Deferred, Release},
     lock::{Arc, Atomic, Completion, Full, Relaxed},
     noio,
@@ -163,6 +164,19 @@ impl KThread {
         let handle = Handle { task, shared };
         Ok(KThread {
             handle: Deferred::new(handle)?,
+        })
+    }
+
+    /// As [`Self::spawn`]; the thread runs on the CPUs of `crew`. Context: task.
+    pub(crate) fn spawn_in<F: FnOnce(&Ctl) + Send + 'static>(
+        crew: &Arc<Crew>,
+        name: &CStr,
+        f: F,
+    ) -> Result<Self> {
+        let crew = crew.clone();
+        Self::spawn(name, move |ctl| {
+            let _member = crew.enlist();
+            f(ctl);
         })
     }
 

@@ -16,6 +16,7 @@
 pub(crate) mod addr;
 pub(crate) mod backing;
 pub(crate) mod bio;
+pub(crate) mod cpus;
 pub(crate) mod deferred;
 pub(crate) mod disk;
 pub(crate) mod genl;

@@ -51,7 +51,7 @@ impl World {
                 let s = vol.volume.state();
                 let snapshot = vol.volume.snapshot();
                 text += &format!(
-                    "\n  {:?}/{:?} {:?} {:?}/{:?} bits {} pending {} unacked {} upper {} waiting {} inflight {} held {} md_busy {} bulk {}",
+                    "\n  {:?}/{:?} {:?} {:?}/{:?} bits {} pending {} unacked {} upper {} waiting {} inflight {} held {} md_busy {} bulk {} sizes {}",
                     s.role, s.peer, s.conn, s.disk, s.pdsk,
                     snapshot.out_of_sync_sectors / 8,
                     snapshot.pending,
@@ -62,7 +62,13 @@ impl World {
                     snapshot.held,
                     vol.volume.md_busy(),
                     vol.volume.bulk_running(),
+                    vol.volume.sizes_pending(),
                 );
+                if (1..100).contains(&snapshot.out_of_sync_sectors) {
+                    let sectors = (0..vol.volume.capacity_sectors()).step_by(8);
+                    let marked = sectors.filter(|at| vol.volume.expects_difference(*at));
+                    text += &format!("\n    marked or held: {:?}", marked.collect::<Vec<_>>());
+                }
                 for (op, at) in vol.volume.ops_in_use() {
                     text += &format!("\n    {op}: {at:?}");
                 }

@@ -116,6 +116,7 @@ fn check_resize(disk: &mut FakeDisk) {
     for (page, block) in (0..).zip(&bitmap) {
         disk.md_write(new.bitmap_page_sector(page), block, false);
     }
+    disk.flush();
     (sb.al_offset, sb.bm_offset) = (new.al_offset, new.bm_offset);
     sb.md_size_sectors = new.md_size_sectors;
     write_superblock(disk, &sb, &new);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One node of the pair and its part of the resource.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
@@ -257,6 +258,29 @@ impl Side {
         let sectors: u64 = self.sh("cat /sys/block/drbd0/size")?.trim().parse()?;
         ensure!(sectors > 0, "{}: the device has no size", self.name());
         Ok(sectors * 512)
+    }
+
+    /// Bytes that the guest sent over all its links since it booted.
+    ///
+    /// # Errors
+    ///
+    /// If the guest does not answer.
+    pub fn bytes_sent(&self) -> Result<u64> {
+        let counters = self.sh(
+            "for i in /sys/class/net/*; do case $i in */lo) ;; *) cat $i/statistics/tx_bytes;; esac; done",
+        )?;
+        let numbers = counters.split_whitespace().map(str::parse::<u64>);
+        Ok(numbers.flatten().sum())
+    }
+
+    /// MiB that the first disk takes on the host: what was discarded takes none.
+    ///
+    /// # Errors
+    ///
+    /// If the disk has no file of its own.
+    pub fn allocated_mib(&self) -> Result<u64> {
+        let file = std::fs::metadata(self.node.disk_file(0)?)?;
+        Ok((file.blocks() * 512) >> 20)
     }
 
     /// Unmounts nothing, takes the resource down and the driver out.

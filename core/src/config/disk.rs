@@ -25,7 +25,7 @@ option_group! {
     meta_dev_idx: i32 = s32_given(3, -3, 1_048_575).required().invariant().also_84();
     /// Size to use of the backing device; 0 for all of it.
     disk_size: u64 = u64(4, 0, 1 << 41, 0).scale(Scale::Sectors).unit(Unit::Bytes).option("size").invariant()
-        .also_84().default_only("size: using a part of the backing device is not implemented in this version");
+        .also_84();
     /// What a local I/O error does.
     on_io_error: OnIoError = word(6, ON_IO_ERROR, 2).option("on-io-error").also_84();
     /// Minor whose resync goes first; -1 for none.
@@ -50,8 +50,7 @@ option_group! {
     unplug_watermark: u32 = u32(22, 1, 131_072, 128).default_only("unplug-watermark has no effect and is not stored")
         .at_84(5, 16);
     /// Granularity with which a resync turns zeroes into discards; 0 for off.
-    rs_discard_granularity: u32 = u32(25, 0, 1 << 20, 0).unit(Unit::Bytes).option("rs-discard-granularity").also_84()
-        .default_only("rs-discard-granularity: thin resync is not implemented in this version");
+    rs_discard_granularity: u32 = u32(25, 0, 1 << 20, 0).unit(Unit::Bytes).option("rs-discard-granularity").also_84();
     /// Keep the activity log on disk; without it a crashed primary needs a full resync.
     al_updates: bool = flag(23, true).option("al-updates").also_84();
     /// Trust discards that are aligned to read back as zeroes.

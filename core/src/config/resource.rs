@@ -22,8 +22,7 @@ option_group! {
     /// Options of a resource.
     ResourceOptions in Tla::ResourceOpts;
     /// CPUs for the threads of the resource, as a hexadecimal mask; empty for all.
-    cpu_mask: Text<256> = text(1, 256).option("cpu-mask").also_84()
-        .default_only("cpu-mask: binding threads to CPUs is not implemented in this version");
+    cpu_mask: Text<256> = text(1, 256).option("cpu-mask").also_84();
     /// What I/O does while neither the local nor a remote disk has the data.
     on_no_data: OnNoData = word(2, IO_ERROR_OR_SUSPEND, 0).option("on-no-data-accessible").also_84();
     /// Promote on the first open for writing, demote on the last close.

@@ -4,7 +4,7 @@
 
 use anyhow::{ensure, Result};
 use drbd_tests::scenario::step;
-use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
+use drbd_tests::{scenario, Cluster, Pairing, Setup};
 
 #[test]
 fn checksum_resync() {
@@ -80,12 +80,12 @@ fn story(cluster: &Cluster) -> Result<()> {
 
 /// Every block of beta is in doubt; the bytes that alpha sent until none is.
 fn resync_of_all(cluster: &Cluster) -> Result<u64> {
-    let before = bytes_sent(&cluster.alpha)?;
+    let before = cluster.alpha.bytes_sent()?;
     cluster.beta.drbdadm("invalidate")?;
     for side in cluster.sides() {
         side.wait_healthy()?;
     }
-    Ok(bytes_sent(&cluster.alpha)? - before)
+    Ok(cluster.alpha.bytes_sent()? - before)
 }
 
 /// With csums-after-crash-only nothing is compared, since no Primary crashed.
@@ -98,14 +98,4 @@ fn not_without_a_crash(cluster: &Cluster) -> Result<()> {
     let sent = resync_of_all(cluster)?;
     ensure!(sent > 60 << 20, "only {sent} bytes were sent");
     cluster.compare_disks()
-}
-
-fn bytes_sent(side: &Side) -> Result<u64> {
-    let counters = side.sh(
-        "for i in /sys/class/net/*; do case $i in */lo) ;; *) cat $i/statistics/tx_bytes;; esac; done",
-    )?;
-    Ok(counters
-        .split_whitespace()
-        .filter_map(|number| number.parse::<u64>().ok())
-        .sum())
 }

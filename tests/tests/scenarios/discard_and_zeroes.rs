@@ -2,8 +2,6 @@
 //! Discards and write-zeroes reach both disks, connected or by resync, and
 //! nothing beside them is touched.
 
-use std::os::unix::fs::MetadataExt;
-
 use anyhow::{ensure, Context, Result};
 use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Setup, Side};
@@ -144,8 +142,8 @@ fn story(cluster: &Cluster) -> Result<()> {
 
 /// MiB that each backing disk takes on the host.
 fn allocated_mib(cluster: &Cluster) -> Result<[u64; 2]> {
-    let of = |side: &Side| -> Result<u64> {
-        Ok((std::fs::metadata(side.node.disk_file(0)?)?.blocks() * 512) >> 20)
-    };
-    Ok([of(&cluster.alpha)?, of(&cluster.beta)?])
+    Ok([
+        cluster.alpha.allocated_mib()?,
+        cluster.beta.allocated_mib()?,
+    ])
 }

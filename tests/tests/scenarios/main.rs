@@ -36,6 +36,7 @@ mod split_brain_policies;
 mod split_brain_refused;
 mod stock_peer;
 mod suspend_io;
+mod thin_resync;
 mod tools_of_84;
 mod two_primaries;
 mod upgrade_and_back;

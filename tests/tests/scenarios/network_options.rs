@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{ensure, Result};
 use drbd_qemu::switch::Direction;
 use drbd_tests::scenario::step;
-use drbd_tests::{scenario, Cluster, Pairing, Setup, Writer};
+use drbd_tests::{scenario, Cluster, Pairing, Setup, Side, Writer};
 
 #[test]
 fn network_options() {
@@ -35,6 +35,42 @@ fn frames_in_six_seconds(cluster: &Cluster) -> Result<u64> {
     Ok(count() - before)
 }
 
+/// The CPUs that each thread of the resource may run on.
+fn cpus_of_threads(side: &Side) -> Result<Vec<String>> {
+    let said = side.sh("for comm in /proc/[0-9]*/comm; do
+             if grep -qE '^drbd_(r_|w_|m_|sender|acker|ack_rcv)' $comm; then grep Cpus_allowed_list: ${comm%/comm}/status; fi
+         done")?;
+    let lists = said
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1));
+    Ok(lists.map(str::to_owned).collect())
+}
+
+/// Threads that run move, those that begin begin there, and back.
+fn cpu_mask(side: &Side) -> Result<()> {
+    let all_on = |wanted: &str| -> Result<()> {
+        let lists = cpus_of_threads(side)?;
+        // Four of the connection, two of the volume.
+        ensure!(lists.len() == 6, "{lists:?}");
+        ensure!(lists.iter().all(|list| list == wanted), "{lists:?}");
+        Ok(())
+    };
+    all_on("0-1")?;
+    side.sh("drbdsetup resource-options r0 --cpu-mask=2")?;
+    all_on("1")?;
+    side.drbdadm("disconnect")?;
+    side.drbdadm("connect")?;
+    side.wait_healthy()?;
+    all_on("1")?;
+    for bad in ["zz", "100"] {
+        let refused = side.refused(&format!("drbdsetup resource-options r0 --cpu-mask={bad}"))?;
+        ensure!(refused.stderr.contains("(143)"), "{refused:?}");
+    }
+    all_on("1")?;
+    side.sh("drbdsetup resource-options r0 --set-defaults")?;
+    all_on("0-1")
+}
+
 fn options(cluster: &Cluster) -> Result<()> {
     let (alpha, beta) = (&cluster.alpha, &cluster.beta);
     step("up, with hardly a buffer", || cluster.up_and_synced())?;
@@ -53,6 +89,7 @@ fn options(cluster: &Cluster) -> Result<()> {
     })?;
     cluster.compare_disks()?;
 
+    step("cpu-mask", || cpu_mask(alpha))?;
     step("ping-int", || -> Result<()> {
         let set = |seconds: u32| -> Result<()> {
             for (side, peer) in [(alpha, 1), (beta, 0)] {

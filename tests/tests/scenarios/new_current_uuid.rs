@@ -6,6 +6,7 @@ use drbd_tests::cluster::Pairing;
 use drbd_tests::{scenario, Cluster, Setup};
 
 #[test]
+#[ignore = "full: as new_current_uuid_with_stock, with ours on both nodes"]
 fn new_current_uuid() {
     scenario("new_current_uuid", &Setup::default(), story);
 }

@@ -27,6 +27,7 @@ fn setup(pairing: Pairing, config: Config) -> Setup {
 }
 
 #[test]
+#[ignore = "full: as resize_from_stock, with ours on both nodes"]
 fn resize() {
     let setup = setup(Pairing::OursOurs, Config::default());
     scenario("resize", &setup, with_peer);
@@ -46,6 +47,7 @@ fn resize_with_stock() {
 }
 
 #[test]
+#[ignore = "full: takes more than two minutes"]
 fn resize_alone_external() {
     let config = Config {
         meta_disk: MetaDisk::Flexible,
@@ -65,11 +67,35 @@ fn resize_alone() {
     scenario("resize_alone", &setup, alone);
 }
 
+#[test]
+#[ignore = "full: a part of what resize_from_stock shows"]
+fn disk_size_option() {
+    let setup = Setup::default().disk_option("size 40M");
+    scenario("disk_size_option", &setup, |cluster| {
+        let (alpha, beta) = (&cluster.alpha, &cluster.beta);
+        step("40 MiB", || cluster.up_and_synced())?;
+        ensure!(
+            alpha.device_bytes()? == 40 << 20,
+            "{}",
+            alpha.device_bytes()?
+        );
+        alpha.sh("drbdsetup resize 0 --size=48M")?;
+        for side in [alpha, beta] {
+            wait_size(side, 48)?;
+            ensure!(side.device_bytes()? == 48 << 20, "{}", side.device_bytes()?);
+            side.wait_healthy()?;
+        }
+        alpha.secondary()?;
+        cluster.compare_disks()?;
+        cluster.finish()
+    });
+}
+
 /// Puts a device of `mib` MiB below the volume.
 fn backing(side: &Side, mib: u64) -> Result<()> {
     let table = table(mib);
     side.sh(&format!(
-        "modprobe -q dm-mod; dmsetup create b0 --noudevsync --table '{table}' \
+        "modprobe -q dm-mod; dmsetup create b0 --table '{table}' && dmsetup mknodes \
          && sed -i s,/dev/vdb,{BACKING}, /etc/drbd.conf"
     ))?;
     Ok(())
@@ -83,8 +109,7 @@ fn table(mib: u64) -> String {
 fn enlarge(side: &Side, mib: u64) -> Result<()> {
     let table = table(mib);
     side.sh(&format!(
-        "dmsetup suspend b0 --noudevsync && dmsetup load b0 --table '{table}' \
-         && dmsetup resume b0 --noudevsync"
+        "dmsetup suspend b0 && dmsetup load b0 --table '{table}' && dmsetup resume b0"
     ))?;
     Ok(())
 }

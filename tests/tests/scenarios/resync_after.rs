@@ -15,7 +15,7 @@ fn resync_after() {
         ..Setup::default()
     }
     .disk_option("c-plan-ahead 0")
-    .disk_option("resync-rate 4M");
+    .disk_option("resync-rate 1M");
     scenario("resync_after", &setup, story);
 }
 
@@ -74,7 +74,7 @@ fn story(cluster: &Cluster) -> Result<()> {
     step("waiting", || -> Result<()> {
         alpha.primary_force()?;
         alpha.sh("drbdadm -- --force primary r1")?;
-        let held = ["replication:PausedSyncT", "resync-suspended:dependency"];
+        let held = ["replication:PausedSyncT", "dependency"];
         until(beta, "the second to wait", &held)?;
         let first = beta.view()?;
         ensure!(first.replication == "SyncTarget", "{first:?}");
@@ -95,6 +95,7 @@ fn story(cluster: &Cluster) -> Result<()> {
         )
     })?;
     step("one after the other", || -> Result<()> {
+        beta.sh("drbdsetup peer-device-options r0 0 0 --resync-rate=40M")?;
         beta.wait_healthy()?;
         until(
             beta,

@@ -358,6 +358,10 @@ impl<M: Mem> Volume<M> {
         } else if state.replicates() {
             if let Some(epoch) = link.send_write(volume, op) {
                 let expects = match self.peer.protocol {
+                    // What A and B promise besides is the local disk.
+                    _ if !self.may_write_locally() && self.peer.dialect.has_ack_flags() => {
+                        flag::EXP_WRITE_ACK
+                    }
                     ReplicationProtocol::A => 0,
                     ReplicationProtocol::B => flag::EXP_RECEIVE_ACK,
                     ReplicationProtocol::C => flag::EXP_WRITE_ACK,
@@ -408,5 +412,33 @@ impl<M: Mem> Volume<M> {
             self.make_ready(op);
         }
         self.todo(Todo::ADMIT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::rig, *};
+    use crate::state::Conn;
+
+    /// What a write of a node with a disk in state `disk` waits for.
+    fn expects(protocol: ReplicationProtocol, disk: DiskState) -> u64 {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.peer.protocol = protocol;
+        volume.state.disk = disk;
+        let op = rig::submit(&mut volume, &mut peer, true, 0);
+        let waits = flag::EXP_RECEIVE_ACK | flag::EXP_WRITE_ACK;
+        volume.ops.at(op).flags & waits
+    }
+
+    #[test]
+    fn who_has_no_disk_relies_on_the_peers() {
+        use ReplicationProtocol::{A, B, C};
+        for (protocol, with_disk) in [(A, 0), (B, flag::EXP_RECEIVE_ACK), (C, flag::EXP_WRITE_ACK)]
+        {
+            assert_eq!(expects(protocol, DiskState::UpToDate), with_disk);
+            let without = expects(protocol, DiskState::Diskless);
+            assert_eq!(without, flag::EXP_WRITE_ACK, "{protocol:?}");
+        }
     }
 }

@@ -317,9 +317,17 @@ impl<M: Mem> Volume<M> {
         self.disk.is_some() && self.state.disk >= DiskState::Inconsistent
     }
 
-    /// Takes the disk away after [`Todo::DISK_GONE`], to be closed by the host.
+    /// Whether the metadata thread writes a block. Until that ends the disk cannot be given back: what
+    /// comes late may be written over the metadata of who has it next.
+    pub(super) fn md_write_runs(&self) -> bool {
+        let phase = self.disk.as_ref().map(|disk| disk.al_phase);
+        phase.is_some_and(|phase| phase != super::md::AlPhase::Idle)
+    }
+
+    /// Takes the disk away after [`Todo::DISK_GONE`], to be closed by the host; `None` while something
+    /// still uses it, and [`Todo::DISK_GONE`] comes again.
     pub fn take_disk(&mut self) -> Option<Disk<M>> {
-        if self.state.disk != DiskState::Diskless || !self.drained() {
+        if self.state.disk != DiskState::Diskless || !self.drained() || self.md_write_runs() {
             return None;
         }
         // Whoever held extents of its activity log has nothing to give back any more, and its

@@ -40,8 +40,11 @@ impl<M: Mem> Volume<M> {
     /// Reserves the volume for a disk: Diskless to Attaching. With [`Ss::InTransientState`] the
     /// host tries again after [`Todo::WAKE`].
     pub fn begin_attach(&mut self, link: &mut dyn Link, now_ms: u64) -> Result<(), AttachError> {
-        if self.state.disk != DiskState::Diskless || self.disk.is_some() {
+        if self.state.disk != DiskState::Diskless {
             return Err(AttachError::Attached);
+        }
+        if self.disk_closes() {
+            return Err(AttachError::State(Ss::InTransientState));
         }
         if self.awaits_generation.is_some() {
             // What the disk is worth is known when the peer has named its data.
@@ -54,6 +57,11 @@ impl<M: Mem> Volume<M> {
         self.change(wanted, Kind::Soft, link, now_ms)
             .map_err(AttachError::State)?;
         Ok(())
+    }
+
+    /// Whether a disk that was detached is not given back to the host yet. Any context.
+    pub fn disk_closes(&self) -> bool {
+        self.state.disk == DiskState::Diskless && self.disk.is_some()
     }
 
     /// Gives up an attach.
@@ -442,5 +450,27 @@ mod tests {
         let (volume, attached) = attach_smaller(Role::Secondary);
         assert_eq!(attached, Ok(()));
         assert_eq!(volume.capacity_sectors, 8 * 1024);
+    }
+
+    #[test]
+    fn a_disk_is_given_back_when_nothing_is_written_to_it() {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.update_md_flags();
+        let mut block = [0; 4096];
+        let io = volume.md_poll(&mut block, &mut peer, 0);
+        assert!(matches!(
+            io,
+            Some(crate::engine::volume::MdIo::Write { .. })
+        ));
+        // As when the connection breaks while a disk is negotiated.
+        volume.state.disk = DiskState::Diskless;
+        assert!(volume.take_disk().is_none());
+        let refused = volume.begin_attach(&mut peer, 0);
+        assert_eq!(refused, Err(AttachError::State(Ss::InTransientState)));
+        let _ = volume.take_todo();
+        volume.md_done(crate::engine::volume::MdResult::Written, &mut peer, 0);
+        assert!(volume.take_todo().has(Todo::DISK_GONE));
+        assert!(volume.take_disk().is_some());
     }
 }

@@ -315,6 +315,10 @@ impl<M: Mem> Volume<M> {
                 }
             }
         }
+        if self.disk_closes() {
+            // It was waited for.
+            self.todo(Todo::DISK_GONE.with(Todo::WAKE));
+        }
         if !ok {
             if let Some(disk) = self.disk.as_mut() {
                 disk.failed = true;

@@ -69,6 +69,12 @@ impl<M: Mem> Volume<M> {
         self.resync.unacked_sectors = self.resync.unacked_sectors.saturating_sub(sectors);
     }
 
+    /// Whether no block is left that the target would ask for. The resync of a grown part compared no
+    /// bitmaps: what else is marked here, from before a crash, is nothing to the target.
+    pub(super) fn nothing_left(&self) -> bool {
+        self.resync.of_growth || self.dirty_bits() <= self.resync.failed_bits
+    }
+
     /// The target is done; so is this node as soon as no bit is left. Acknowledged writes whose
     /// local half is still under way clear theirs when they end.
     pub(super) fn finish_source_when_clean(&mut self, link: &mut dyn Link) {
@@ -76,7 +82,7 @@ impl<M: Mem> Volume<M> {
         if source
             && self.peer.target_finished
             && self.peer.finish_source_ping.is_none()
-            && self.dirty_bits() <= self.resync.failed_bits
+            && self.nothing_left()
         {
             self.peer.finish_source_ping = Some(link.ping());
         }
@@ -123,7 +129,7 @@ impl<M: Mem> Volume<M> {
         if reached(self.peer.finish_source_ping) {
             self.peer.finish_source_ping = None;
             let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
-            if source && self.dirty_bits() <= self.resync.failed_bits {
+            if source && self.nothing_left() {
                 self.finish_resync_source(link, now_ms);
             }
         }

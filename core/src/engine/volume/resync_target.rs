@@ -50,6 +50,8 @@ pub(crate) struct Resync {
     pub(crate) total_bits: u64,
     /// Bits that could not be synchronised.
     pub(crate) failed_bits: u64,
+    /// As the source: it is the resync of a part by which both grew.
+    pub(crate) of_growth: bool,
     /// As the source: sectors sent and not acknowledged.
     pub(crate) unacked_sectors: u64,
     /// How much may be asked for, and how fast.
@@ -202,7 +204,10 @@ impl<M: Mem> Volume<M> {
             .find_next_clear(disk.bm_slot, bit..end.min(bit.saturating_add(most)))
             .unwrap_or(end.min(bit.saturating_add(most)));
         let run = run_end.saturating_sub(bit).max(1);
-        let limit = run.min(budget_blocks).min(most);
+        // Less than its granularity the disk does not discard: the last request may exceed the budget.
+        let thin = self.thin_blocks().filter(|thin| *thin <= most);
+        let budget = budget_blocks.max(thin.unwrap_or(0));
+        let limit = run.min(budget).min(most);
         let mut blocks = 1u64;
         while blocks.saturating_mul(2) <= limit
             && bit & blocks.saturating_mul(2).saturating_sub(1) == 0

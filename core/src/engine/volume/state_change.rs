@@ -392,6 +392,7 @@ impl<M: Mem> Volume<M> {
         let bits = self.dirty_bits();
         self.resync
             .begin(bits, self.peer.options.c_fill_target_sectors, now_ms);
+        self.resync.of_growth = side == Side::Source && self.conn() == Conn::Connected;
         self.peer.finish_source_ping = None;
         self.peer.target_finished = false;
         if side == Side::Target {
@@ -473,7 +474,7 @@ impl<M: Mem> Volume<M> {
 
     /// The target says it is finished, and nothing is on its way any more, as the source.
     pub(super) fn finish_resync_source(&mut self, link: &mut dyn Link, now_ms: u64) {
-        let clean = self.resync.failed_bits == 0 && self.dirty_bits() == 0;
+        let clean = self.resync.failed_bits == 0 && self.nothing_left();
         if clean {
             self.finish_source_uuids();
         }

@@ -153,12 +153,14 @@ impl<M: Mem> Volume<M> {
     }
 
     /// Whether it is known here that the block at `sector` may differ from the peer's: it is
-    /// marked, or a write that is not durable on both holds its extent.
+    /// marked, or about to be with all others, or a write that is not durable on both holds its extent.
     pub fn expects_difference(&self, sector: u64) -> bool {
         self.disk.as_ref().is_some_and(|disk| {
             let bit = bits_outward(sector, 1).start;
             let mut extents = extents_of(sector, 1).into_iter().flatten();
-            disk.bitmap.test(disk.bm_slot, bit) || extents.any(|extent| disk.al.is_held(extent))
+            disk.bitmap.test(disk.bm_slot, bit)
+                || disk.bulk.is_some_and(|bulk| bulk.value)
+                || extents.any(|extent| disk.al.is_held(extent))
         })
     }
 
