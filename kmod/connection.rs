@@ -26,7 +26,7 @@ use crate::{
     parting,
     queues::Queues,
     receiver,
-    resource::Resource,
+    resource::{Label, Resource},
     sender,
 };
 use drbd_core::{
@@ -154,7 +154,7 @@ impl Connection {
 
     /// Name of the resource, for messages. Context: task.
     pub(crate) fn label(&self) -> Label {
-        Label(self.resource())
+        Label::new(self.resource())
     }
 
     /// The volumes. Context: task.
@@ -564,16 +564,6 @@ impl DeviceCache {
             }
         }
         self.0.clone()
-    }
-}
-
-/// Keeps a resource while its name is used in messages.
-pub(crate) struct Label(Option<Arc<Resource>>);
-
-impl Label {
-    /// The name.
-    pub(crate) fn as_str(&self) -> &str {
-        self.0.as_ref().map_or("?", |resource| resource.name())
     }
 }
 

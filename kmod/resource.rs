@@ -255,3 +255,18 @@ impl Registry {
             .retain(|resource| resource.name() != name);
     }
 }
+
+/// Keeps a resource while its name is used in messages.
+pub(crate) struct Label(Option<Arc<Resource>>);
+
+impl Label {
+    /// Of a connection or a volume whose resource may be gone.
+    pub(crate) fn new(resource: Option<Arc<Resource>>) -> Self {
+        Label(resource)
+    }
+
+    /// The name.
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("?", |resource| resource.name())
+    }
+}
