@@ -26,6 +26,7 @@ fn authentication_with_stock() {
 }
 
 #[test]
+#[ignore = "full: as integrity_ours_to_stock, with ours on both nodes"]
 fn integrity() {
     let setup = setup(Pairing::OursOurs, &["data-integrity-alg sha1"]);
     scenario("integrity", &setup, intact);

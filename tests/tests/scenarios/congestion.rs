@@ -36,6 +36,7 @@ fn pull_ahead_of_stock() {
 }
 
 #[test]
+#[ignore = "full: as pull_ahead, with the in-tree driver ahead"]
 fn stock_pulls_ahead() {
     scenario("stock_pulls_ahead", &setup(Pairing::StockOurs), story);
 }
