@@ -9,6 +9,9 @@ use crate::initrd::GuestFile;
 /// Programs that go before the distribution's of the same name.
 const TOOLS: [&str; 3] = ["drbdadm", "drbdsetup", "drbdmeta"];
 
+/// The agent for Pacemaker, and its place and name there.
+const OCF_AGENT: (&str, &str) = ("drbd-ocf", "/usr/lib/ocf/resource.d/linbit/drbd");
+
 /// The checkout this crate was compiled in.
 pub(crate) fn workspace() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -63,5 +66,7 @@ pub(crate) fn ours(dist: &Path, kernel_release: &str) -> Result<Vec<GuestFile>> 
             format!("/usr/sbin/{tool}"),
         ));
     }
+    let (agent, place) = OCF_AGENT;
+    files.push(GuestFile::host(product(dist, agent)?, place));
     Ok(files)
 }

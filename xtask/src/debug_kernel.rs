@@ -166,7 +166,7 @@ pub fn place(kernel: &DebugKernel) -> Result<Place> {
     module::build(&env, Flavour::Debug(kernel))?;
     step.done("");
     let dist = workspace::root().join("target/dist-debug");
-    for tool in ["drbdadm", "drbdsetup", "drbdmeta", "drbd-agent"] {
+    for tool in ["drbdadm", "drbdsetup", "drbdmeta", "drbd-ocf", "drbd-agent"] {
         module::install(&workspace::dist().join(tool), &dist.join(tool))?;
     }
     let manifest = dist.join("image.json");

@@ -11,10 +11,11 @@ use crate::problem::Problem;
 use crate::workspace;
 
 /// Programs of `target/dist`: package and binary.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("drbdadm", "drbdadm"),
     ("drbdsetup", "drbdsetup"),
     ("drbdmeta", "drbdmeta"),
+    ("drbd-ocf", "drbd-ocf"),
     ("drbd-qemu", "drbd-agent"),
 ];
 

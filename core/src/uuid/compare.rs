@@ -92,6 +92,10 @@ impl Compared {
         self.own.bitmap != 0 && self.peer.uuids.bitmap == 0
     }
 
+    fn both_bitmaps(&self) -> bool {
+        self.own.bitmap != 0 && self.peer.uuids.bitmap != 0
+    }
+
     fn only_peer_bitmap(&self) -> bool {
         self.own.bitmap == 0 && self.peer.uuids.bitmap != 0
     }
@@ -191,7 +195,7 @@ const fn row_91(
 }
 
 /// The table. The last row holds always.
-pub const ROWS: [Row; 26] = [
+pub const ROWS: [Row; 29] = [
     row(
         10,
         "both just created",
@@ -237,6 +241,28 @@ pub const ROWS: [Row; 26] = [
         |c| c.equal() && c.only_peer_bitmap(),
         Verdict::BitmapTarget,
         Fix::None,
+    ),
+    // Not in the reference, which takes these for equal: who has a bitmap UUID names no new generation when it goes
+    // on alone, so the data may have parted.
+    row_91(
+        38,
+        "source here missed the end, target there began anew",
+        |c| c.equal() && c.both_bitmaps() && c.missed_end_own() && !c.missed_end_peer(),
+        Verdict::BitmapTarget,
+        Fix::FinishOwn,
+    ),
+    row_91(
+        38,
+        "source there missed the end, target here began anew",
+        |c| c.equal() && c.both_bitmaps() && c.missed_end_peer() && !c.missed_end_own(),
+        Verdict::BitmapSource,
+        Fix::FinishPeer,
+    ),
+    row(
+        39,
+        "each began a resync that the other did not see",
+        |c| c.equal() && c.both_bitmaps(),
+        Verdict::SplitBrain,
     ),
     row(
         40,

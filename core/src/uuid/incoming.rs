@@ -258,9 +258,11 @@ fn meeting_due(
     }
     let connected = now.conn == Conn::Connected;
     let attaches = told.disk == Disk::Negotiating || now.disk == Disk::Negotiating;
+    // Both attached at once and took the other for diskless: nobody has compared these two disks.
+    let unseen = now.pdsk < Disk::Negotiating && told.disk > Disk::Negotiating;
     let peer_starts = told.conn >= Conn::StartingSyncS && told.conn <= Conn::WfBitMapT;
     let due = now.conn < Conn::Connected
-        || connected && (attaches || peer_starts)
+        || connected && (attaches || unseen || peer_starts)
         || facts.consider_resync;
     if !due {
         return None;

@@ -143,6 +143,34 @@ fn unrelated_data_ends_the_connection() {
 }
 
 #[test]
+fn disks_that_were_attached_at_once_are_compared_all_the_same() {
+    // Each took the other for diskless, and its own disk for good.
+    let alone = State {
+        pdsk: Disk::Diskless,
+        ..UP
+    };
+    let diverged = GenUuids {
+        current: 0xd1,
+        bitmap: 0xb0,
+        history: [0xc0, 0],
+    };
+    let own = GenUuids {
+        bitmap: 0xb0,
+        ..OWN
+    };
+    match on_state(alone, UP, &facts(Some(diverged)), meeting(own)) {
+        StateReaction::Refuse { handshake, conn } => {
+            assert_eq!(handshake.outcome, Outcome::Refuse(Refusal::SplitBrain));
+            assert_eq!(conn, Conn::Disconnecting);
+        }
+        other => panic!("{other:?}"),
+    }
+    // The same data go on.
+    let equal = accepted(judge(alone, UP, facts(Some(OWN))));
+    assert_eq!(equal.wanted, UP);
+}
+
+#[test]
 fn a_dry_run_reconnects() {
     let dry = |told: &PeerUuids| {
         meeting(OWN)(told).map(|meeting| Meeting {

@@ -74,6 +74,18 @@ fn naive(c: &Compared) -> (i32, u8) {
                 if missed { 35 } else { 37 },
             );
         }
+        // Ours alone, see the table.
+        if own.bitmap != 0 && peer.bitmap != 0 {
+            let here = mask(own.bitmap) == mask(peer.history[0])
+                && mask(own.history[0]) == mask(peer.history[1]);
+            let there = mask(own.history[0]) == mask(peer.bitmap)
+                && mask(own.history[1]) == mask(peer.history[0]);
+            return match (here, there) {
+                (true, false) => (if too_old { -1091 } else { -1 }, 38),
+                (false, true) => (if too_old { -1091 } else { 1 }, 38),
+                _ => (-100, 39),
+            };
+        }
         let peer_crashed = c.peer.flags.0 & 2 != 0;
         if !c.crashed_primary && !peer_crashed {
             return (0, 40);

@@ -31,6 +31,9 @@ fn examples() -> Vec<Compared> {
         compared(gen(A, B, K, D), gen(A, 0, K, D)),
         compared(gen(A, 0, B, K), gen(A, B, K, D)),
         compared(gen(A, 0, K, D), gen(A, B, K, D)),
+        compared(gen(A, B, K, D), gen(A, E, B, K)),
+        compared(gen(A, E, B, K), gen(A, B, K, D)),
+        compared(gen(A, B, K, D), gen(A, E, K, D)),
         equal(false, false),
         Compared {
             role: Role::Primary,
@@ -347,7 +350,7 @@ fn the_table_agrees_with_its_naive_twin() {
         }
     }
     for rule in [
-        10, 20, 30, 34, 35, 36, 37, 40, 41, 50, 51, 60, 70, 71, 80, 90, 100,
+        10, 20, 30, 34, 35, 36, 37, 38, 39, 40, 41, 50, 51, 60, 70, 71, 80, 90, 100,
     ] {
         assert!(
             rules[rule] > 10,
