@@ -237,11 +237,12 @@ impl Agent<'_> {
                 Ok(None)
             }
             Some(_) => {
-                self.outdate_if_left_behind()?;
                 let _ = self.world.drbdadm(&["down"])?;
                 Ok(self.look()?.is_none().then_some(Code::Success))
             }
         })?;
+        // Not before: a Secondary that is connected to a Primary cannot be outdated.
+        self.outdate_if_left_behind()?;
         self.world.set_score(None);
         Ok(done)
     }

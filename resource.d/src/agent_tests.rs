@@ -181,7 +181,7 @@ fn a_stopped_secondary_is_outdated_while_another_node_is_promoted() {
         act(&world, Action::Stop, &[asked, promoted]),
         Ok(Code::Success)
     );
-    assert_eq!(calls(&world), ["outdate", "down"]);
+    assert_eq!(calls(&world), ["down", "outdate"]);
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn setup(pairing: Pairing) -> Setup {
 }
 
 #[test]
+#[ignore = "full: takes two minutes"]
 fn pull_ahead() {
     scenario("pull_ahead", &setup(Pairing::OursOurs), story);
 }

@@ -14,6 +14,7 @@ const ROUNDS: u32 = 10;
 const LIMIT: Duration = Duration::from_secs(5);
 
 #[test]
+#[ignore = "full: every other scenario connects"]
 fn connect_together() {
     scenario("connect_together", &Setup::default(), story);
 }

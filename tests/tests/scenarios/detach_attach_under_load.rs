@@ -10,6 +10,7 @@ use drbd_tests::side::SOON;
 use drbd_tests::{scenario, Cluster, Load, Setup, Writer};
 
 #[test]
+#[ignore = "full: takes more than two minutes"]
 fn detach_attach_under_load() {
     // Beside a load a resync is held to c-min-rate, and the default of 250 KiB/s
     // would make this story minutes long on a machine that writes much.

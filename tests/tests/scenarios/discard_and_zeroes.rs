@@ -7,6 +7,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Setup, Side};
 
 #[test]
+#[ignore = "full: takes two minutes"]
 fn discard_and_zeroes() {
     scenario("discard_and_zeroes", &Setup::default(), story);
 }

@@ -11,6 +11,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
 
 #[test]
+#[ignore = "full: takes two minutes"]
 fn disk_errors() {
     scenario("disk_errors", &Setup::default(), story);
 }

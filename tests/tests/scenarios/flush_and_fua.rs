@@ -18,6 +18,7 @@ const VERIFY: &str = "fio --thread --directory=/mnt --size=4m --ioengine=libaio 
     --name=large --rw=write --bs=1m --iodepth=2 || { cat /run/verify.log; exit 1; }";
 
 #[test]
+#[ignore = "full: takes two minutes"]
 fn flush_and_fua() {
     let setup = Setup {
         volatile: true,

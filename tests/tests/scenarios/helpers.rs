@@ -14,6 +14,7 @@ fn setup(pairing: Pairing) -> Setup {
 }
 
 #[test]
+#[ignore = "full: takes two minutes; fencing_resource_only runs programs too"]
 fn helpers() {
     scenario("helpers", &setup(Pairing::OursOurs), story);
 }

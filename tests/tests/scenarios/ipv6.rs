@@ -6,6 +6,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup};
 
 #[test]
+#[ignore = "full: the same with longer addresses"]
 fn ipv6() {
     scenario("ipv6", &Setup::default(), story);
 }

@@ -11,6 +11,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Load, Setup, Writer};
 
 #[test]
+#[ignore = "full: reconnect_resyncs_only_changed_blocks breaks connections too"]
 fn link_down_under_load() {
     let setup = Setup::default().net("ping-int 2").net("timeout 30");
     scenario("link_down_under_load", &setup, story);

@@ -11,6 +11,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side, Writer};
 
 #[test]
+#[ignore = "full: waits for time-outs"]
 fn network_options() {
     let setup = Setup::default()
         .net("ping-timeout 60")
@@ -138,6 +139,7 @@ fn options(cluster: &Cluster) -> Result<()> {
 }
 
 #[test]
+#[ignore = "full: waits for time-outs"]
 fn frozen_peer() {
     scenario("frozen_peer", &frozen_setup(Pairing::OursOurs), frozen);
 }

@@ -11,6 +11,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup};
 
 #[test]
+#[ignore = "full: takes two minutes"]
 fn no_data_accessible() {
     let setup = Setup::default().option("on-no-data-accessible suspend-io");
     scenario("no_data_accessible", &setup, story);

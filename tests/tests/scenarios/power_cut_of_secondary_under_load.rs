@@ -10,6 +10,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Load, Setup, Writer};
 
 #[test]
+#[ignore = "full: power_cut_of_primary is the harder half"]
 fn power_cut_of_secondary_under_load() {
     let setup = Setup::default().disk_mib(128).net("ping-int 2");
     scenario("power_cut_of_secondary_under_load", &setup, story);

@@ -10,6 +10,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
 
 #[test]
+#[ignore = "full: takes more than two minutes"]
 fn protocols() {
     scenario("protocols", &setup(Pairing::OursOurs), story);
 }

@@ -10,6 +10,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
 
 #[test]
+#[ignore = "full: takes two minutes"]
 fn read_balancing() {
     scenario("read_balancing", &setup(Pairing::OursOurs), story);
 }

@@ -13,6 +13,7 @@ use drbd_tests::side::SOON;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
 
 #[test]
+#[ignore = "full: takes more than two minutes"]
 fn two_primaries() {
     scenario("two_primaries", &setup(Pairing::OursOurs), story);
 }

@@ -8,6 +8,7 @@ use drbd_tests::side::SYNC_LIMIT;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
 
 #[test]
+#[ignore = "full: takes two minutes"]
 fn verify() {
     scenario("verify", &setup(Pairing::OursOurs), story);
 }
