@@ -132,11 +132,15 @@ pub(crate) fn attach(
     }
 }
 
+/// A disk on the heap: it takes more than a kilobyte, and a command has sixteen for its stack.
+type BoxedDisk = KBox<Option<Disk<KMem>>>;
+
+#[inline(never)]
 fn open_and_read(
     resource: &Arc<Resource>,
     device: &Arc<Device>,
     options: &DiskOptions,
-) -> Result<(Arc<Attached>, Disk<KMem>), Failure> {
+) -> Result<(Arc<Attached>, BoxedDisk), Failure> {
     let placement = Placement::from_index(i64::from(options.meta_dev_idx)).map_err(md_failure)?;
     let same_path = options.backing_dev.as_str() == options.meta_dev.as_str();
     if same_path != placement.is_internal() {
@@ -213,6 +217,7 @@ fn check_node_ids(resource: &Resource, superblock: &Superblock) -> Result<(), Fa
 }
 
 /// Makes the engine's disk: buffers of the right sizes, and the bitmap read into them.
+#[inline(never)]
 fn build_disk(
     attached: &Attached,
     mut superblock: Buf<Superblock>,
@@ -220,7 +225,7 @@ fn build_disk(
     options: &DiskOptions,
     peer: Option<u32>,
     node_id: u32,
-) -> Result<Disk<KMem>, Failure> {
+) -> Result<BoxedDisk, Failure> {
     let (max_peers, slots_max) = match superblock.first_mut() {
         Some(sb) => {
             if sb.format == Format::V09 && sb.node_id == -1 {
@@ -255,10 +260,17 @@ fn build_disk(
         can_discard: facts.discard_max_sectors > 0,
         max_bio_bytes: facts.max_bytes,
     };
-    let mut disk =
-        Disk::new(buffers, attach).map_err(|text| refuse(RetCode::ERR_MD_INVALID, text))?;
-    load_bitmap(attached, &mut disk)?;
-    Ok(disk)
+    let mut boxed = boxed(buffers, attach)?;
+    if let Some(disk) = boxed.as_mut() {
+        load_bitmap(attached, disk)?;
+    }
+    Ok(boxed)
+}
+
+#[inline(never)]
+fn boxed(buffers: AttachBuffers<KMem>, attach: Attach) -> Result<BoxedDisk, Failure> {
+    let disk = Disk::new(buffers, attach).map_err(|text| refuse(RetCode::ERR_MD_INVALID, text))?;
+    KBox::new(Some(disk), GFP_KERNEL).map_err(kernel_error)
 }
 
 fn load_bitmap(attached: &Attached, disk: &mut Disk<KMem>) -> Result<(), Failure> {
@@ -275,15 +287,15 @@ fn load_bitmap(attached: &Attached, disk: &mut Disk<KMem>) -> Result<(), Failure
 }
 
 /// The disk becomes part of the volume.
+#[inline(never)]
 fn take_over(
     device: &Arc<Device>,
     options: &DiskOptions,
     attached: Arc<Attached>,
-    disk: Disk<KMem>,
+    mut disk: BoxedDisk,
 ) -> Result<(), AttachError> {
-    let size = device.peek(|volume| volume.size_with(&disk));
-    let mut disk = Some(disk);
     if let Some(disk) = disk.as_mut() {
+        let size = device.peek(|volume| volume.size_with(disk));
         let _ = disk.resize(size);
     }
     if let Some(block_device) = &*device.disk.lock() {

@@ -168,12 +168,36 @@ fn missing(text: &'static str) -> Outcome {
     Err(refuse(RetCode::ERR_INVALID_REQUEST, text))
 }
 
+/// Carries a request out. What is about an object goes there at once: the frame of the other arms, with their
+/// options, would lie below it on a stack of sixteen kilobytes.
 #[inline(never)]
 fn dispatch(
     registry: &Arc<Registry>,
     request: Request<'_>,
     timeout_type: &mut Option<TimeoutType>,
 ) -> Outcome {
+    let on_resource_or_new = matches!(
+        request,
+        Request::NewResource { .. }
+            | Request::DelResource { .. }
+            | Request::ResourceOptions { .. }
+            | Request::RenameResource { .. }
+            | Request::Primary { .. }
+            | Request::Secondary { .. }
+            | Request::Down { .. }
+            | Request::ForgetPeer { .. }
+            | Request::NewMinor { .. }
+            | Request::NewPeer { .. }
+    );
+    if on_resource_or_new {
+        on_resource(registry, request)
+    } else {
+        on_object(registry, request, timeout_type)
+    }
+}
+
+#[inline(never)]
+fn on_resource(registry: &Arc<Registry>, request: Request<'_>) -> Outcome {
     match request {
         Request::NewResource {
             resource: name,
@@ -230,10 +254,11 @@ fn dispatch(
             check_node_id(&resource, peer.node_id)?;
             admin::new_peer(registry, &resource, peer.node_id, created(&changes)?)
         }
-        request => on_object(registry, request, timeout_type),
+        _ => missing("this is not a command about a resource"),
     }
 }
 
+#[inline(never)]
 fn on_object(
     registry: &Arc<Registry>,
     request: Request<'_>,
