@@ -8,6 +8,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Setup};
 
 #[test]
+#[ignore = "full: takes more than three minutes"]
 fn metadata_variants() {
     let setup = Setup {
         disks_mib: vec![64, 136],
