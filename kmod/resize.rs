@@ -98,7 +98,7 @@ pub(crate) fn resize(
         assume_clean: params.no_resync,
     };
     loop {
-        let begun = device.with(|inner, link, now| inner.volume.resize(wanted, link, now));
+        let begun = device.with(|inner, _, _| inner.volume.resize(wanted));
         match begun {
             Ok(()) => break,
             Err(ResizeRefusal::Busy) => {

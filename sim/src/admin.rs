@@ -118,7 +118,7 @@ impl Node {
             Admin::Attach(v, stage) => self.advance_attach(*v, stage, now),
             Admin::Detach(v, stage, force) => self.advance_detach(*v, stage, *force, now),
             Admin::Disconnect(asked) => self.advance_disconnect(asked),
-            Admin::Resize(v, wanted, begun) => self.advance_resize(*v, *wanted, begun, now),
+            Admin::Resize(v, wanted, begun) => self.advance_resize(*v, *wanted, begun),
             Admin::Change { request, asked } => match self.ask(0, *request, asked, now) {
                 None => false, // asked or not: `step` looks at the queues again
                 Some(Ss::InTransientState | Ss::ConcurrentStateChange) => {
@@ -298,7 +298,7 @@ impl Node {
         }
     }
 
-    fn advance_resize(&mut self, v: usize, wanted: Resize, begun: &mut bool, now: u64) -> bool {
+    fn advance_resize(&mut self, v: usize, wanted: Resize, begun: &mut bool) -> bool {
         if *begun {
             if self.vols[v].volume.sizes_pending() {
                 return false;
@@ -307,7 +307,7 @@ impl Node {
         }
         self.offer(v);
         let vol = &mut self.vols[v];
-        let result = vol.volume.resize(wanted, &mut self.queues, now);
+        let result = vol.volume.resize(wanted);
         vol.after();
         match result {
             Ok(()) => {

@@ -183,7 +183,8 @@ impl<M: Mem> Volume<M> {
         if budget_blocks == 0 {
             return None;
         }
-        let most = match self.thin_blocks() {
+        let thin = self.thin_blocks();
+        let most = match thin {
             _ if self.resync.checksums => CHECKSUM_BLOCKS_MAX,
             Some(thin) => thin.min(REQUEST_BLOCKS_MAX),
             None => REQUEST_BLOCKS_MAX,
@@ -205,8 +206,8 @@ impl<M: Mem> Volume<M> {
             .unwrap_or(end.min(bit.saturating_add(most)));
         let run = run_end.saturating_sub(bit).max(1);
         // Less than its granularity the disk does not discard: the last request may exceed the budget.
-        let thin = self.thin_blocks().filter(|thin| *thin <= most);
-        let budget = budget_blocks.max(thin.unwrap_or(0));
+        let thin = thin.filter(|thin| *thin <= most).unwrap_or(0);
+        let budget = budget_blocks.max(thin);
         let limit = run.min(budget).min(most);
         let mut blocks = 1u64;
         while blocks.saturating_mul(2) <= limit

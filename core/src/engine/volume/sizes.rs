@@ -88,12 +88,7 @@ impl<M: Mem> Volume<M> {
     }
 
     /// resize. Done when [`Self::sizes_pending`] is false.
-    pub fn resize(
-        &mut self,
-        wanted: Resize,
-        link: &mut dyn Link,
-        _now_ms: u64,
-    ) -> Result<(), ResizeRefusal> {
+    pub fn resize(&mut self, wanted: Resize) -> Result<(), ResizeRefusal> {
         let Some(disk) = self.disk.as_ref() else {
             return Err(ResizeRefusal::NoDisk);
         };
@@ -144,7 +139,6 @@ impl<M: Mem> Volume<M> {
             clean,
             then,
         });
-        let _ = link;
         Ok(())
     }
 
