@@ -23,6 +23,9 @@ enum Task {
         /// Make everything anew from what the mirror has today.
         #[arg(long)]
         refresh: bool,
+        /// Compiles the kernel of `test --debug-kernel` too: half an hour, once.
+        #[arg(long)]
+        debug_kernel: bool,
     },
     /// Build the kernel module and the tools into target/dist.
     Build(build::Options),
@@ -60,8 +63,14 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<ExitCode> {
     match task {
-        Task::Setup { refresh } => {
+        Task::Setup {
+            refresh,
+            debug_kernel,
+        } => {
             let env = setup::run(refresh)?;
+            if debug_kernel {
+                xtask::debug_kernel::prepare()?;
+            }
             println!("ready: kernel {}", env.kernel_release);
         }
         Task::Build(options) => drop(build::run(&options)?),
