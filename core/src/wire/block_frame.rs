@@ -236,7 +236,9 @@ pub fn decode_write_ack(bytes: &[u8]) -> Option<(u16, BlockAck)> {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::wire::{dispatch, Barrier, BarrierAck, Dialect, Features, Header, Packet, Stage, MAX_FRAME};
+    use crate::wire::{
+        dispatch, Barrier, BarrierAck, Dialect, Features, Header, Packet, Stage, MAX_FRAME,
+    };
     use proptest::prelude::*;
     use std::vec::Vec;
 

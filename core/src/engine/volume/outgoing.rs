@@ -100,9 +100,8 @@ impl<M: Mem> Volume<M> {
     #[inline]
     pub fn data_of(&mut self, op: OpId) -> Option<(BlockData, u32)> {
         let at = self.ops.at(op);
-        let plain = at.kind == Kind::AppWrite
-            && at.action == Action::Data
-            && !at.any(flag::OUT_OF_SYNC);
+        let plain =
+            at.kind == Kind::AppWrite && at.action == Action::Data && !at.any(flag::OUT_OF_SYNC);
         if !plain {
             return None;
         }
@@ -140,7 +139,10 @@ impl<M: Mem> Volume<M> {
             .union(when(at.bio.fua, DpFlags::FUA))
             .union(when(at.bio.preflush, DpFlags::FLUSH))
             .union(when(in_sync, DpFlags::MAY_SET_IN_SYNC))
-            .union(when(at.any(flag::EXP_RECEIVE_ACK), DpFlags::SEND_RECEIVE_ACK))
+            .union(when(
+                at.any(flag::EXP_RECEIVE_ACK),
+                DpFlags::SEND_RECEIVE_ACK,
+            ))
             .union(when(at.any(flag::EXP_WRITE_ACK), DpFlags::SEND_WRITE_ACK));
         BlockData {
             sector: at.sector,
