@@ -144,26 +144,31 @@ impl Receiver<'_> {
         })
     }
 
-    /// Receives until so many bytes of a header and what follows it are there.
+    /// Receives until a header is there, and of a P_DATA what follows it too: behind a barrier half
+    /// of it may have come.
     #[inline]
-    fn look_ahead(&mut self, least: usize) -> Result<(), End> {
-        while self.ahead.len() < least {
+    fn look_ahead(&mut self) -> Result<(), End> {
+        let mut least = self.dialect.header_len();
+        loop {
+            if self.ahead.len() >= least {
+                if least == BLOCK_FRAME || !is_data(self.ahead.all()) {
+                    return Ok(());
+                }
+                least = BLOCK_FRAME;
+                continue;
+            }
             let room = self.ahead.room(self.ahead_most);
             match self.socket.recv_some(room, RecvWait::Forever) {
                 Ok(more) => self.ahead.came(more),
                 Err(error) => return Err(self.lost(error)),
             }
         }
-        Ok(())
     }
 
     #[inline]
     fn packet(&mut self) -> Result<(), End> {
-        self.look_ahead(self.dialect.header_len())?;
-        // Behind a barrier there may be half of it.
-        if is_data(self.ahead.all()) {
-            self.look_ahead(BLOCK_FRAME)?;
-        }
+        self.look_ahead()?;
+        // Two lengths of header: the short way knows one.
         match decode_data(self.ahead.all()) {
             Some((frame, data)) => self.data_packet(&frame, &data),
             None => match decode_barrier(self.ahead.all()) {

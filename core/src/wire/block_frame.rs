@@ -21,6 +21,12 @@ pub const BLOCK_FRAME: usize = 40;
 /// Bytes of the structure.
 const FIXED: u32 = 24;
 
+/// Numbers that are looked up once, when this is compiled.
+const DATA: u16 = Command::Data.id();
+const WRITE_ACK: u16 = Command::WriteAck.id();
+const BARRIER: u16 = Command::Barrier.id();
+const BARRIER_ACK: u16 = Command::BarrierAck.id();
+
 /// P_DATA and its like, or an acknowledgement: they differ in the last two fields.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -56,7 +62,7 @@ pub fn encode_data(volume: u16, data: &BlockData, payload_len: u32) -> [u8; BLOC
     bytes(&Raw {
         magic: U32::new(MAGIC_100),
         volume: U16::new(volume),
-        command: U16::new(Command::Data.id()),
+        command: U16::new(DATA),
         length: U32::new(payload_len.saturating_add(FIXED)),
         pad: U32::ZERO,
         sector: U64::new(data.sector),
@@ -73,7 +79,10 @@ pub fn encode_ack(volume: u16, command: Command, ack: &BlockAck) -> [u8; BLOCK_F
     bytes(&Raw {
         magic: U32::new(MAGIC_100),
         volume: U16::new(volume),
-        command: U16::new(command.id()),
+        command: U16::new(match command {
+            Command::WriteAck => WRITE_ACK,
+            other => other.id(),
+        }),
         length: U32::new(FIXED),
         pad: U32::ZERO,
         sector: U64::new(ack.sector),
@@ -105,11 +114,11 @@ const BARRIER_FIXED: u32 = 8;
 const _: () = assert!(core::mem::size_of::<RawBarrier>() == BARRIER_FRAME);
 
 #[inline]
-fn barrier_bytes(command: Command, number: u32, set_size: u32) -> [u8; BARRIER_FRAME] {
+fn barrier_bytes(command: u16, number: u32, set_size: u32) -> [u8; BARRIER_FRAME] {
     let raw = RawBarrier {
         magic: U32::new(MAGIC_100),
         volume: U16::ZERO,
-        command: U16::new(command.id()),
+        command: U16::new(command),
         length: U32::new(BARRIER_FIXED),
         pad: U32::ZERO,
         number: U32::new(number),
@@ -125,22 +134,22 @@ fn barrier_bytes(command: Command, number: u32, set_size: u32) -> [u8; BARRIER_F
 #[must_use]
 #[inline]
 pub fn encode_barrier(number: u32) -> [u8; BARRIER_FRAME] {
-    barrier_bytes(Command::Barrier, number, 0)
+    barrier_bytes(BARRIER, number, 0)
 }
 
 /// P_BARRIER_ACK, for a peer of version 100 or later.
 #[must_use]
 #[inline]
 pub fn encode_barrier_ack(number: u32, set_size: u32) -> [u8; BARRIER_FRAME] {
-    barrier_bytes(Command::BarrierAck, number, set_size)
+    barrier_bytes(BARRIER_ACK, number, set_size)
 }
 
 #[inline]
-fn barrier_of(command: Command, bytes: &[u8]) -> Option<&RawBarrier> {
+fn barrier_of(command: u16, bytes: &[u8]) -> Option<&RawBarrier> {
     let (raw, _) = RawBarrier::ref_from_prefix(bytes).ok()?;
     let sound = raw.magic.get() == MAGIC_100
         && raw.pad.get() == 0
-        && raw.command.get() == command.id()
+        && raw.command.get() == command
         && raw.length.get() == BARRIER_FIXED;
     sound.then_some(raw)
 }
@@ -149,7 +158,7 @@ fn barrier_of(command: Command, bytes: &[u8]) -> Option<&RawBarrier> {
 #[must_use]
 #[inline]
 pub fn decode_barrier(bytes: &[u8]) -> Option<u32> {
-    barrier_of(Command::Barrier, bytes).map(|raw| raw.number.get())
+    barrier_of(BARRIER, bytes).map(|raw| raw.number.get())
 }
 
 /// Number and count of the P_BARRIER_ACK at the start of `bytes`; `None` as for
@@ -157,7 +166,7 @@ pub fn decode_barrier(bytes: &[u8]) -> Option<u32> {
 #[must_use]
 #[inline]
 pub fn decode_barrier_ack(bytes: &[u8]) -> Option<(u32, u32)> {
-    barrier_of(Command::BarrierAck, bytes).map(|raw| (raw.number.get(), raw.set_size.get()))
+    barrier_of(BARRIER_ACK, bytes).map(|raw| (raw.number.get(), raw.set_size.get()))
 }
 
 #[inline]
@@ -180,9 +189,7 @@ fn raw(bytes: &[u8]) -> Option<&Raw> {
 #[inline]
 pub fn is_data(bytes: &[u8]) -> bool {
     RawHeader::ref_from_prefix(bytes).is_ok_and(|(raw, _)| {
-        raw.magic.get() == MAGIC_100
-            && raw.command.get() == Command::Data.id()
-            && raw.length.get() >= FIXED
+        raw.magic.get() == MAGIC_100 && raw.command.get() == DATA && raw.length.get() >= FIXED
     })
 }
 
@@ -193,7 +200,7 @@ pub fn decode_data(bytes: &[u8]) -> Option<(Frame, BlockData)> {
     let raw = raw(bytes)?;
     let payload_len = raw.length.get().checked_sub(FIXED)?;
     let sector = raw.sector.get();
-    let sound = raw.command.get() == Command::Data.id()
+    let sound = raw.command.get() == DATA
         && payload_len <= MAX_BIO_BYTES.saturating_add(MAX_DIGEST)
         && sector < SECTOR_END;
     if !sound {
@@ -220,7 +227,7 @@ pub fn decode_data(bytes: &[u8]) -> Option<(Frame, BlockData)> {
 #[inline]
 pub fn decode_write_ack(bytes: &[u8]) -> Option<(u16, BlockAck)> {
     let raw = raw(bytes)?;
-    if raw.command.get() != Command::WriteAck.id() || raw.length.get() != FIXED {
+    if raw.command.get() != WRITE_ACK || raw.length.get() != FIXED {
         return None;
     }
     let ack = BlockAck {
