@@ -110,6 +110,22 @@ impl Payload {
         unsafe { core::slice::from_raw_parts_mut(header.table, header.chunks as usize) }
     }
 
+    /// Makes an empty payload one of the first `bytes` bytes of `page`, which it now owns.
+    #[inline]
+    pub(super) fn fill_page(&mut self, page: *mut c::page, bytes: usize) {
+        let header = self.header_mut();
+        let [first, ..] = &mut header.inline;
+        first.write(c::bio_vec {
+            bv_page: page,
+            bv_len: bytes as u32,
+            bv_offset: 0,
+        });
+        header.chunks = 1;
+        header.len = bytes as u32;
+        header.pages = 1;
+        let _ = header.pool.in_use_pages.fetch_add(1, Relaxed);
+    }
+
     /// Appends a chunk of `bytes` bytes that this payload now owns.
     pub(super) fn push(&mut self, page: *mut c::page, bytes: usize) {
         if self.chunk_count() == INLINE_CHUNKS && self.header().table_page.is_null() {
@@ -293,15 +309,14 @@ impl Drop for Payload {
             let pages = unsafe { free_chunk(&self.header().pool, vec.bv_page) };
             freed = pages.saturating_add(freed);
         }
-        let pool = self.header().pool.clone();
-        let _ = pool.in_use_pages.fetch_sub(freed as i32, Relaxed);
-        // SAFETY: Nobody reads the header after this; its page and itself go to their pools,
-        // which `pool` keeps alive.
+        // SAFETY: Nobody reads the header after this: the reference on the pool moves out of it, and
+        // keeps alive what its page and itself go back to.
         unsafe {
+            let pool = core::ptr::read(&raw const (*header).pool);
+            let _ = pool.in_use_pages.fetch_sub(freed as i32, Relaxed);
             if !(*header).table_page.is_null() {
                 c::mempool_free((*header).table_page.cast(), pool.pages.as_ptr());
             }
-            core::ptr::drop_in_place(&raw mut (*header).pool);
             c::mempool_free(header.cast(), pool.headers.as_ptr());
         }
     }

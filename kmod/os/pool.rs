@@ -134,6 +134,12 @@ impl PagePool {
     /// Errors: `EINVAL` when `len` is 0 or above [`MAX_PAYLOAD`]; nothing else.
     pub(crate) fn alloc(&self, len: usize) -> Result<Payload> {
         let mut payload = Payload::empty(&self.inner, len)?;
+        if len <= PAGE_SIZE {
+            if let Some((page, _)) = try_chunk(1) {
+                payload.fill_page(page, len);
+                return Ok(payload);
+            }
+        }
         let mut left = len.div_ceil(PAGE_SIZE);
         while left > 0 {
             match try_chunk(left) {

@@ -25,6 +25,7 @@ mod no_data_accessible;
 mod ocf_agent;
 mod power_cut_of_primary;
 mod power_cut_of_secondary_under_load;
+mod power_cut_with_external_metadata;
 mod power_cuts_at_random;
 mod protocols;
 mod read_balancing;
