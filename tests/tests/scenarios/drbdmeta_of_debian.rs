@@ -38,7 +38,11 @@ fn story(cluster: &Cluster) -> Result<()> {
 fn texts_agree(side: &Side, format: &str, place: &str, maker: &str) -> Result<()> {
     let peers = if format == "v09" { "3" } else { "" };
     // 9.22 prints no flags of v08: what it prints cannot be compared, and only ours restores them.
-    let without_flags = if format == "v08" { "| grep -v flags" } else { "" };
+    let without_flags = if format == "v08" {
+        "| grep -v flags"
+    } else {
+        ""
+    };
     let told = side.sh(&format!(
         "{FUNCTIONS}
         fresh md; ${maker} --force - {format} md {place} create-md {peers} >/dev/null 2>&1
@@ -54,7 +58,10 @@ fn texts_agree(side: &Side, format: &str, place: &str, maker: &str) -> Result<()
         done
         echo the same"
     ))?;
-    ensure!(told.trim() == "the same", "{format} {place} {maker}: {told}");
+    ensure!(
+        told.trim() == "the same",
+        "{format} {place} {maker}: {told}"
+    );
     Ok(())
 }
 
