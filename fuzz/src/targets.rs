@@ -12,8 +12,10 @@ mod wire;
 
 use fastrand::Rng;
 
-use crate::mutate::mutate;
 use crate::Trace;
+
+/// A way to change an input: with chance, the other parents, and words.
+pub type Change = fn(&mut Rng, &mut Vec<u8>, &[Vec<u8>], &[Vec<u8>]);
 
 /// One decoder, and all that feeding it takes.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +33,7 @@ pub struct Target {
     /// What means something to the decoder.
     pub words: fn() -> Vec<Vec<u8>>,
     /// Changes an input; the rest of the parents is given.
-    pub change: fn(&mut Rng, &mut Vec<u8>, &[Vec<u8>], &[Vec<u8>]),
+    pub change: Change,
     /// Feeds one input; panics when a rule is broken.
     pub run: fn(&[u8], &mut Trace),
 }
@@ -51,11 +53,6 @@ pub const ALL: [Target; 7] = [
 pub fn find(name: &str) -> Option<Target> {
     let mut all = ALL.iter().chain(&planted::ALL);
     all.find(|target| target.name == name).copied()
-}
-
-/// Every target that changes bytes without knowing what they mean.
-fn change_bytes(bytes_max: usize) -> impl Fn(&mut Rng, &mut Vec<u8>, &[Vec<u8>], &[Vec<u8>]) {
-    move |rng, input, others, words| mutate(rng, input, others, words, bytes_max)
 }
 
 /// Bytes at `at` as a number; what is missing counts as zero.

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Every input that once broke a rule, and every seed, is taken or refused; a planted fault is found, kept and replayed.
 
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use drbd_fuzz::targets::ALL;
+use drbd_fuzz::targets::{find, ALL};
 use drbd_fuzz::worker::try_one;
-use drbd_fuzz::TIME_MAX;
+use drbd_fuzz::{Trace, TIME_MAX};
 
 #[test]
 fn what_once_failed_stays_mended() {
@@ -23,6 +24,30 @@ fn what_once_failed_stays_mended() {
             assert!(started.elapsed() < TIME_MAX, "{} takes long", target.name);
         }
     }
+}
+
+/// Whether one of the seeds makes the target note this.
+fn seeds_show(name: &str, fact: impl Hash) -> bool {
+    let mut wanted = Trace::default();
+    wanted.note(fact);
+    let target = find(name).unwrap();
+    (target.seeds)().iter().any(|seed| {
+        let trace = try_one(&target, seed).unwrap();
+        trace.facts().contains(&wanted.facts()[0])
+    })
+}
+
+#[test]
+fn the_seeds_get_far() {
+    // A target that refuses all of its seeds early would try nothing.
+    assert!(seeds_show("superblock", "attached"));
+    assert!(seeds_show("activity-log", 1_i32), "a log in use");
+    assert!(seeds_show("wire", "a whole bitmap"));
+    assert!(seeds_show("netlink", "applied"));
+    assert!(seeds_show("netlink-v1", "applied"));
+    assert!(seeds_show("config", (1_usize, 1_usize)), "a resource");
+    assert!(seeds_show("show", true));
+    assert!(!seeds_show("show", "attached"));
 }
 
 #[test]

@@ -7,7 +7,8 @@ use drbd_core::config::{
     DeviceOptions, DiskOptions, NetOptions, OptionGroup, PeerDeviceOptions, ResourceOptions,
 };
 
-use super::{change_bytes, Target};
+use super::Target;
+use crate::mutate::mutate;
 use crate::{seeds, Trace};
 
 const BYTES_MAX: usize = 16 << 10;
@@ -23,7 +24,7 @@ pub(super) const TARGET: Target = Target {
         all
     },
     words,
-    change: |rng, input, others, words| change_bytes(BYTES_MAX)(rng, input, others, words),
+    change: |rng, input, others, words| mutate(rng, input, others, words, BYTES_MAX),
     run,
 };
 

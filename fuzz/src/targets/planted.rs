@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::{change_bytes, Target};
+use super::Target;
+use crate::mutate::mutate;
 use crate::Trace;
 
 /// An input has the fault when it contains this byte.
@@ -17,7 +18,7 @@ const fn planted(name: &'static str, run: fn(&[u8], &mut Trace)) -> Target {
         memory_max_bytes: 1 << 20,
         seeds: || vec![b"harmless".to_vec()],
         words: || vec![vec![BAD]],
-        change: |rng, input, others, words| change_bytes(64)(rng, input, others, words),
+        change: |rng, input, others, words| mutate(rng, input, others, words, 64),
         run,
     }
 }

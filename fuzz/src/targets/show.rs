@@ -3,7 +3,8 @@
 
 use drbd_conf::Running;
 
-use super::{change_bytes, Target};
+use super::Target;
+use crate::mutate::mutate;
 use crate::{seeds, Trace};
 
 const BYTES_MAX: usize = 16 << 10;
@@ -33,7 +34,7 @@ pub(super) const TARGET: Target = Target {
         .map(|word| word.as_bytes().to_vec())
         .to_vec()
     },
-    change: |rng, input, others, words| change_bytes(BYTES_MAX)(rng, input, others, words),
+    change: |rng, input, others, words| mutate(rng, input, others, words, BYTES_MAX),
     run,
 };
 

@@ -7,8 +7,10 @@ use drbd_core::meta::{
     attach_check, layout_of, to_v08, to_v09, Block, Candidate, Format, Layout, MdError, Placement,
     Superblock, BLOCK_BYTES,
 };
+use fastrand::Rng;
 
-use super::{change_bytes, number_at, Target};
+use super::{number_at, Target};
+use crate::mutate::mutate;
 use crate::seeds::{self, superblocks_of, Golden};
 use crate::Trace;
 
@@ -21,7 +23,7 @@ pub(super) const TARGET: Target = Target {
     memory_max_bytes: 1 << 20,
     seeds,
     words: || vec![vec![0x83, 0x74, 0x02, 0x6b], vec![0x83, 0x74, 0x02, 0x6d]],
-    change: |rng, input, others, words| change_bytes(BYTES_MAX)(rng, input, others, words),
+    change,
     run,
 };
 
@@ -48,6 +50,22 @@ fn seeds() -> Vec<Vec<u8>> {
         all.push(head);
     }
     all
+}
+
+/// Most of a block is unused: changes go to the fields, the first peers and the sizes, and keep everything in its place.
+fn change(rng: &mut Rng, input: &mut Vec<u8>, others: &[Vec<u8>], words: &[Vec<u8>]) {
+    if input.len() < BYTES_MAX || rng.u32(0..8) == 0 {
+        return mutate(rng, input, others, words, BYTES_MAX);
+    }
+    for fields in [0..112, 112..240, BLOCK_BYTES..BYTES_MAX] {
+        if rng.bool() {
+            let place = &mut input[fields];
+            let mut changed = place.to_vec();
+            mutate(rng, &mut changed, &[], words, place.len());
+            changed.resize(place.len(), 0);
+            place.copy_from_slice(&changed);
+        }
+    }
 }
 
 fn run(input: &[u8], trace: &mut Trace) {

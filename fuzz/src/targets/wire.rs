@@ -8,7 +8,8 @@ use drbd_core::wire::{
     Dialect, DpFlags, Features, Frame, Header, Packet, Progress, Stage, MAX_FIXED, MAX_FRAME,
 };
 
-use super::{change_bytes, number_at, Target};
+use super::{number_at, Target};
+use crate::mutate::mutate;
 use crate::{seeds, Trace};
 
 /// Version, features, stage, bits of the bitmap (two bytes).
@@ -42,7 +43,7 @@ pub(super) const TARGET: Target = Target {
             })
             .collect()
     },
-    change: |rng, input, others, words| change_bytes(BYTES_MAX)(rng, input, others, words),
+    change: |rng, input, others, words| mutate(rng, input, others, words, BYTES_MAX),
     run,
 };
 
