@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::scenario::{self, Program};
-use xtask::{build, setup, sim, test, tidy};
+use xtask::{build, docs, fuzz, package, setup, sim, test, tidy};
 
 /// Set up, build, test and show drbd-rs.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ enum Task {
     },
     /// Build the kernel module and the tools into target/dist.
     Build(build::Options),
+    /// Make Debian packages of the tools and the module, into target/packages.
+    Package(package::Options),
     /// Run every test: rules about the source, units, properties, virtual machines.
     Test(test::Options),
     /// Two machines, one disk: replicate, kill the primary, go on with the other.
@@ -39,6 +41,10 @@ enum Task {
     Vm(PassedOn),
     /// Play the engine in a world of faults: thousands of seeds, each replayed with one command.
     Sim(PassedOn),
+    /// Feed broken input to every decoder: the configuration, netlink, metadata, the wire.
+    Fuzz(PassedOn),
+    /// Write the documents that are made from tables: docs/netlink/drbd.yaml.
+    Docs,
     /// Check rules about the source that no compiler knows.
     Tidy,
 }
@@ -74,11 +80,14 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("ready: kernel {}", env.kernel_release);
         }
         Task::Build(options) => drop(build::run(&options)?),
+        Task::Package(options) => drop(package::run(&options)?),
         Task::Test(options) => test::run(&options)?,
         Task::Demo(passed) => return scenario::run(Program::Demo, &passed.arguments),
         Task::Bench(passed) => return scenario::run(Program::Bench, &passed.arguments),
         Task::Vm(passed) => return scenario::run(Program::Vm, &passed.arguments),
         Task::Sim(passed) => return sim::run(&passed.arguments),
+        Task::Fuzz(passed) => return fuzz::run(&passed.arguments),
+        Task::Docs => docs::run()?,
         Task::Tidy => tidy::run()?,
     }
     Ok(ExitCode::SUCCESS)

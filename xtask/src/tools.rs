@@ -143,7 +143,7 @@ fn check_libc(program: &Path) -> Result<()> {
 }
 
 /// The newest symbol version `GLIBC_a.b` that a program names.
-fn newest_glibc(content: &[u8]) -> Option<(u32, u32)> {
+pub(crate) fn newest_glibc(content: &[u8]) -> Option<(u32, u32)> {
     const MARK: &[u8] = b"GLIBC_";
     content
         .windows(MARK.len() + 5)
