@@ -171,6 +171,7 @@ fn open_and_read(
     let path = CString::try_from_fmt(fmt!("{}", options.backing_dev.as_str()));
     let attached = Attached {
         path: path.map_err(kernel_error)?,
+        separate: !data.same_device(&meta),
         flushes: Atomic::new(true),
         cannot_flush: Atomic::new(false),
         data,

@@ -10,11 +10,11 @@ use crate::{
     device_io::{app_io, status_of},
     mem::{Fifo, KMem},
     os::{
-        backing::Backing,
+        backing::{Backing, WriteFlags},
         bio::Bio,
         disk::{BlockDriver, Disk, FrozenFilesystem},
         limits::Limits,
-        lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, SpinLockIrq},
+        lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, Relaxed, SpinLockIrq},
         mem::Buf,
         pages::{PagePool, Payload},
         random,
@@ -73,10 +73,48 @@ pub(crate) struct Attached {
     pub(crate) meta: Backing,
     /// Path of the data device, as configured.
     pub(crate) path: CString,
+    /// They are two devices, each with a cache of its own.
+    pub(crate) separate: bool,
     /// Disk option disk-flushes.
     pub(crate) flushes: Atomic<bool>,
     /// It turned out not to have flushes.
     pub(crate) cannot_flush: Atomic<bool>,
+}
+
+impl Attached {
+    /// Makes durable what the data device has, if it has a cache that is asked to. Context: task.
+    pub(crate) fn flush_data(&self) -> Result {
+        if !self.flushes.load(Relaxed) || self.cannot_flush.load(Relaxed) {
+            return Ok(());
+        }
+        match self.data.flush_sync() {
+            Err(EOPNOTSUPP) => {
+                self.cannot_flush.store(true, Relaxed);
+                pr_warn!(
+                    "{}: the disk has no flushes: draining it is all that orders writes\n",
+                    self.path.to_str().unwrap_or("?")
+                );
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Writes a block of metadata. With `durable` it is on the medium when this returns, and what
+    /// the data device had before: the block may say that data need not be looked at after a
+    /// crash, and the preflush of a write reaches only the device that it goes to. Context: task.
+    pub(crate) fn write_metadata(&self, sector: u64, block: &[u8], durable: bool) -> Result {
+        if durable && self.separate {
+            self.flush_data()?;
+        }
+        let flags = WriteFlags {
+            preflush: durable,
+            fua: durable,
+            sync: true,
+            meta: true,
+        };
+        self.meta.write_sync(sector, block, flags)
+    }
 }
 
 /// What the volume's lock protects.

@@ -8,12 +8,12 @@ use crate::{
     ahead::Ahead,
     connection::Connection,
     crypto::{Digest, Digester, Integrity},
-    device::{Attached, Device},
+    device::Device,
     device_cache::DeviceCache,
     mem::KMem,
     os::{
         kthread::Ctl,
-        lock::{Arc, Relaxed},
+        lock::Arc,
         pages::Payload,
         recv::{RecvError, RecvWait},
         socket::Socket,
@@ -387,22 +387,8 @@ impl Receiver<'_> {
                 device.inner.lock().attached.clone()
             }
         };
-        let wanted = |disk: &Arc<Attached>| {
-            disk.flushes.load(Relaxed) && !disk.cannot_flush.load(Relaxed)
-        };
-        let Some(disk) = attached.filter(wanted) else {
-            return Ok(true);
-        };
-        match disk.data.flush_sync() {
+        match attached.map_or(Ok(()), |disk| disk.flush_data()) {
             Ok(()) => Ok(true),
-            Err(EOPNOTSUPP) => {
-                disk.cannot_flush.store(true, Relaxed);
-                pr_warn!(
-                    "drbd{}: the disk has no flushes: draining it is all that orders writes\n",
-                    device.minor
-                );
-                Ok(true)
-            }
             Err(error) => {
                 pr_err!(
                     "drbd{}: flushing the disk failed: {:?}\n",
