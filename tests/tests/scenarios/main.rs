@@ -23,6 +23,7 @@ mod network_options;
 mod new_current_uuid;
 mod no_data_accessible;
 mod ocf_agent;
+mod pacemaker;
 mod power_cut_of_primary;
 mod power_cut_of_secondary_under_load;
 mod power_cuts_at_random;
