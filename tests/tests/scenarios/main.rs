@@ -26,6 +26,7 @@ mod network_options;
 mod new_current_uuid;
 mod no_data_accessible;
 mod ocf_agent;
+mod pacemaker;
 mod packages;
 mod power_cut_of_primary;
 mod power_cut_of_secondary_under_load;
