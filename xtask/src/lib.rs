@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod cache;
+pub mod checked;
 pub mod copy;
 pub mod debroot;
 pub mod debug_kernel;
