@@ -6,6 +6,7 @@ use std::fmt;
 use drbd_core::genl::RetCode;
 use drbd_netlink::{Error, Reply};
 
+use crate::cli::Generation;
 use crate::exit;
 
 /// A command that did not succeed.
@@ -33,6 +34,8 @@ pub enum Failure {
     Kernel(Error),
     /// The module is not loaded and could not be.
     NoModule(String),
+    /// The driver is not of the generation whose command line was used.
+    OtherGeneration(Generation),
     /// The arguments make no sense.
     Usage(String),
     /// Something of the operating system failed.
@@ -45,7 +48,11 @@ impl Failure {
         match self {
             Self::Refused { code, .. } => exit::of(*code),
             Self::NoSuch { .. } => exit::REFUSED,
-            Self::Kernel(_) | Self::NoModule(_) | Self::Usage(_) | Self::System(_) => exit::USAGE,
+            Self::Kernel(_)
+            | Self::NoModule(_)
+            | Self::OtherGeneration(_)
+            | Self::Usage(_)
+            | Self::System(_) => exit::USAGE,
         }
     }
 
@@ -87,7 +94,7 @@ impl fmt::Display for Failure {
             }
             Self::Kernel(error @ Error::ApiMismatch { .. }) => write!(
                 f,
-                "drbdsetup: {error}\n  another version of the drbd module is loaded\n  try: cat /proc/drbd; with version 8.4 use drbdsetup-84"
+                "drbdsetup: {error}\n  a drbd module that no version of these tools knows is loaded\n  try: cat /proc/drbd"
             ),
             Self::Kernel(Error::Refused(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 write!(f, "drbdsetup: {error}\n  configuring drbd needs CAP_NET_ADMIN and CAP_SYS_ADMIN\n  try: run it as root")
@@ -96,6 +103,12 @@ impl fmt::Display for Failure {
             Self::NoModule(why) => write!(
                 f,
                 "Could not connect to 'drbd' generic netlink family\n  {why}\n  try: modprobe drbd; dmesg | tail"
+            ),
+            Self::OtherGeneration(Generation::V84) => f.write_str(
+                "drbdsetup: this is the command line of DRBD 8.4\n  the loaded module has the interface of generation 9\n  try: drbdsetup help, or load it for the old tools: rmmod drbd; modprobe drbd api_version=1",
+            ),
+            Self::OtherGeneration(Generation::V9) => f.write_str(
+                "drbdsetup: this is the command line of DRBD 9\n  the loaded module has the interface of generation 8.4\n  try: cat /proc/drbd; drbdsetup help",
             ),
             Self::Usage(text) => write!(f, "{text}\n  try: drbdsetup help"),
             Self::System(text) => write!(f, "drbdsetup: {text}"),

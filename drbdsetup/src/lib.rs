@@ -17,6 +17,7 @@ use std::io::{self, Write};
 
 use clap::error::ErrorKind;
 
+use cli::Generation;
 pub use failure::Failure;
 
 /// Runs the program with the arguments after its name; the result is its exit code.
@@ -29,23 +30,46 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     if let Some(code) = drbd_pages::serve(&words, cli::program, Vec::new) {
         return code;
     }
-    let arguments = cli::normalize(given);
-    let matches = match cli::program().try_get_matches_from(arguments) {
+    let generation = Generation::of_call(std::env::args_os().next().as_deref());
+    let arguments = cli::normalize(given, generation);
+    let matches = match cli::program_of(generation).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => {
             // Nothing can be done when even this cannot be written.
             let _ = error.print();
+            tell_of_the_other(&words, generation);
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => exit::OK,
                 _ => exit::USAGE,
             };
         }
     };
-    match command::run(&matches) {
+    match command::run(&matches, generation) {
         Ok(code) => code,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "{failure}");
             failure.exit_code()
         }
+    }
+}
+
+/// A command of the other generation is no misspelling.
+fn tell_of_the_other(words: &[String], generation: Generation) {
+    let known = |generation: Generation, word: &String| {
+        generation.commands().iter().any(|spec| spec.name == word)
+    };
+    let other = match generation {
+        Generation::V84 => Generation::V9,
+        Generation::V9 => Generation::V84,
+    };
+    let foreign = words
+        .iter()
+        .take(2)
+        .find(|word| known(other, word) && !known(generation, word));
+    if let Some(word) = foreign {
+        eprintln!(
+            "  `{word}` belongs to DRBD {other}, and the driver here is of generation {generation}"
+        );
+        eprintln!("  try: cat /proc/drbd; drbdsetup help");
     }
 }

@@ -4,14 +4,15 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drbd_core::genl::{info_texts, Command, RetCode};
+use drbd_core::genl::{info_texts, Command, RetCode, UserHeader};
 use netlink_packet_core::{
     NetlinkHeader, NetlinkMessage, NetlinkPayload, NLM_F_DUMP, NLM_F_REQUEST,
 };
 use netlink_packet_generic::GenlMessage;
 
 use crate::message::DrbdMessage;
-use crate::{Error, Family, RequestMessage, Socket, Transport};
+use crate::v1::{self, MinorStatus};
+use crate::{Api, Error, Family, RequestMessage, Socket, Transport};
 
 /// How long an answer may take: an attach or a cluster-wide change takes its time.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -84,7 +85,11 @@ impl Client {
     }
 
     fn request_once(&mut self, request: &RequestMessage) -> Result<Reply, Error> {
-        let sequence = self.send(request, NLM_F_REQUEST)?;
+        self.exchange(NLM_F_REQUEST, request.message(self.family.api)?)
+    }
+
+    fn exchange(&mut self, flags: u16, message: DrbdMessage) -> Result<Reply, Error> {
+        let sequence = self.send(message, flags)?;
         let end = Instant::now() + REPLY_TIMEOUT;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -113,7 +118,8 @@ impl Client {
     ///
     /// [`Error`].
     pub fn dump(&mut self, request: &RequestMessage) -> Result<Vec<DrbdMessage>, Error> {
-        let sequence = self.send(request, NLM_F_REQUEST | NLM_F_DUMP)?;
+        let message = request.message(self.family.api)?;
+        let sequence = self.send(message, NLM_F_REQUEST | NLM_F_DUMP)?;
         let mut records = Vec::new();
         loop {
             let datagram = self.receive(REPLY_TIMEOUT)?;
@@ -123,7 +129,9 @@ impl Client {
                     continue;
                 }
                 match message.payload {
-                    NetlinkPayload::InnerMessage(message) => records.push(message.payload),
+                    NetlinkPayload::InnerMessage(message) => {
+                        records.push(lifted(self.family.api, message.payload)?);
+                    }
                     NetlinkPayload::Done(done) if done.code == 0 => return Ok(records),
                     NetlinkPayload::Done(done) => {
                         return Err(Error::Refused(std::io::Error::from_raw_os_error(
@@ -146,6 +154,26 @@ impl Client {
         self.dump(&RequestMessage::new(command))
     }
 
+    /// What a driver of generation 8.4 tells of a minor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; a refusal by drbd is in the inner result.
+    pub fn minor_status(&mut self, minor: u32) -> Result<Result<MinorStatus, Reply>, Error> {
+        let reply = self.exchange(
+            NLM_F_REQUEST,
+            DrbdMessage {
+                command: drbd_core::genl::v1::GET_STATUS,
+                header: UserHeader { minor, value: 0 },
+                attributes: Vec::new(),
+            },
+        )?;
+        if !reply.code.is_success() {
+            return Ok(Err(reply));
+        }
+        MinorStatus::decode(&reply.attributes).map(Ok)
+    }
+
     fn receive(&mut self, timeout: Duration) -> Result<Vec<u8>, Error> {
         self.transport
             .receive(timeout)
@@ -155,12 +183,12 @@ impl Client {
             })
     }
 
-    fn send(&mut self, request: &RequestMessage, flags: u16) -> Result<u32, Error> {
+    fn send(&mut self, message: DrbdMessage, flags: u16) -> Result<u32, Error> {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         let mut header = NetlinkHeader::default();
         header.flags = flags;
         header.sequence_number = self.sequence;
-        let mut payload = GenlMessage::from_payload(request.message()?);
+        let mut payload = GenlMessage::from_payload(message);
         payload.set_resolved_family_id(self.family.id);
         payload.finalize();
         let mut message = NetlinkMessage::new(header, NetlinkPayload::from(payload));
@@ -169,6 +197,14 @@ impl Client {
         message.serialize(&mut bytes);
         self.transport.send(&bytes)?;
         Ok(self.sequence)
+    }
+}
+
+/// A record or notification in version 2.
+pub(crate) fn lifted(api: Api, message: DrbdMessage) -> Result<DrbdMessage, Error> {
+    match api {
+        Api::V1 => v1::lift(message),
+        Api::V2 => Ok(message),
     }
 }
 

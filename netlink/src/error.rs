@@ -11,7 +11,7 @@ pub enum Error {
     #[error("the kernel has no generic netlink family 'drbd'")]
     NoFamily,
     /// The family speaks another version of the interface.
-    #[error("API mismatch!\n\tAPI version drbdsetup: 2 kernel: {version}\n\theader size drbdsetup: 8 kernel: {header_bytes}")]
+    #[error("API mismatch!\n\tAPI version drbdsetup: 1, 2 kernel: {version}\n\theader size drbdsetup: 8 kernel: {header_bytes}")]
     ApiMismatch {
         /// Version of the family.
         version: u32,

@@ -12,8 +12,8 @@ use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
 use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
 use netlink_packet_generic::GenlMessage;
 
-use crate::client::messages;
-use crate::{Error, Event, Family, Socket, Transport};
+use crate::client::{lifted, messages};
+use crate::{Api, Error, Event, Family, Socket, Transport};
 
 /// Multicast group of the generic netlink controller.
 const CONTROLLER_GROUP: u32 = 0x10;
@@ -22,6 +22,7 @@ const CONTROLLER_GROUP: u32 = 0x10;
 pub struct EventStream {
     socket: Socket,
     family: u16,
+    api: Api,
     queue: VecDeque<Event>,
 }
 
@@ -41,6 +42,7 @@ impl EventStream {
         Ok(Self {
             socket,
             family: family.id,
+            api: family.api,
             queue: VecDeque::new(),
         })
     }
@@ -85,10 +87,9 @@ impl EventStream {
         for message in messages(datagram) {
             let message = message?;
             if let NetlinkPayload::InnerMessage(inner) = message.payload {
-                self.queue.extend(Event::decode(
-                    &inner.payload,
-                    message.header.sequence_number,
-                )?);
+                let sequence = message.header.sequence_number;
+                let told = lifted(self.api, inner.payload)?;
+                self.queue.extend(Event::decode(&told, sequence)?);
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use drbd_core::genl::{Command, FAMILY_NAME, FAMILY_VERSION, HEADER_BYTES, MULTICAST_GROUP};
+use drbd_core::genl::{v1, Command, FAMILY_NAME, FAMILY_VERSION, HEADER_BYTES, MULTICAST_GROUP};
 use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload, NLM_F_REQUEST};
 use netlink_packet_generic::ctrl::nlas::{GenlCtrlAttrs, McastGrpAttrs, OpAttrs};
 use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
@@ -13,6 +13,26 @@ use crate::{Error, Transport};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Which of the two interfaces a driver has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Api {
+    /// Generation 8.4, and this project's module with `api_version=1`.
+    V1,
+    /// Generation 9.
+    #[default]
+    V2,
+}
+
+impl Api {
+    fn of_version(version: u32) -> Option<Self> {
+        match u8::try_from(version).ok()? {
+            v1::FAMILY_VERSION => Some(Self::V1),
+            FAMILY_VERSION => Some(Self::V2),
+            _ => None,
+        }
+    }
+}
+
 /// What the kernel says about the family `drbd`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Family {
@@ -20,6 +40,8 @@ pub struct Family {
     pub id: u16,
     /// Multicast group `events`.
     pub events: u32,
+    /// Interface that it announces.
+    pub api: Api,
     commands: Vec<u8>,
 }
 
@@ -28,7 +50,8 @@ impl Family {
     ///
     /// # Errors
     ///
-    /// [`Error::NoFamily`] when the module is not loaded, [`Error::ApiMismatch`] when it speaks another version.
+    /// [`Error::NoFamily`] when the module is not loaded, [`Error::ApiMismatch`] when it speaks
+    /// neither version.
     pub fn resolve(transport: &mut dyn Transport) -> Result<Self, Error> {
         let nlas = vec![GenlCtrlAttrs::FamilyName(FAMILY_NAME.into())];
         let mut header = NetlinkHeader::default();
@@ -80,17 +103,18 @@ impl Family {
                 _ => {}
             }
         }
-        if version != u32::from(FAMILY_VERSION) || usize::try_from(header_bytes) != Ok(HEADER_BYTES)
-        {
+        let known = Api::of_version(version);
+        let Some(api) = known.filter(|_| usize::try_from(header_bytes) == Ok(HEADER_BYTES)) else {
             return Err(Error::ApiMismatch {
                 version,
                 header_bytes,
             });
-        }
+        };
         let missing = |what: &str| Error::Nonsense(format!("the family has no {what}"));
         Ok(Self {
             id: id.ok_or_else(|| missing("id"))?,
             events: events.ok_or_else(|| missing("group"))?,
+            api,
             commands,
         })
     }

@@ -93,6 +93,12 @@ impl OptionValues {
         self.get(spec.nr)
     }
 
+    /// Row and value of the field named `field`; `None` when the kernel did not tell it.
+    pub fn row(&self, field: &str) -> Option<(&'static OptionSpec, Value<'_>)> {
+        let spec = self.table.iter().find(|spec| spec.field == field)?;
+        Some((spec, self.get(spec.nr)?))
+    }
+
     /// A number by its field's name.
     pub fn number(&self, field: &str) -> Option<i64> {
         match self.field(field)? {

@@ -83,6 +83,34 @@ impl Recording {
         Self { output, messages }
     }
 
+    /// Reads a file of `golden/control-plane/netlink`, where every message is one line of hexadecimal words.
+    ///
+    /// # Panics
+    ///
+    /// When the file is not such a recording.
+    pub fn read_words(path: &Path) -> Self {
+        let text =
+            fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut messages = Vec::new();
+        let mut from_user = false;
+        for line in text.lines() {
+            match line.strip_prefix("  hex: ") {
+                Some(words) => messages.push(RecordedMessage {
+                    from_user,
+                    multicast: false,
+                    bytes: words.split_whitespace().flat_map(word).collect(),
+                }),
+                None if line.starts_with("request ") => from_user = true,
+                None if line.starts_with("reply ") => from_user = false,
+                None => {}
+            }
+        }
+        Self {
+            output: String::new(),
+            messages,
+        }
+    }
+
     /// The notifications of the recording, those of the initial state included.
     ///
     /// # Panics
@@ -97,6 +125,17 @@ impl Recording {
             })
             .collect()
     }
+}
+
+/// The bytes of a word, in the order in which they are printed.
+fn word(word: &str) -> Vec<u8> {
+    word.as_bytes()
+        .chunks(2)
+        .map(|digits| {
+            let digits = std::str::from_utf8(digits).expect("not hexadecimal");
+            u8::from_str_radix(digits, 16).expect("not hexadecimal")
+        })
+        .collect()
 }
 
 fn message(part: &str) -> RecordedMessage {

@@ -9,7 +9,7 @@ use drbd_core::genl::{
 };
 
 use crate::options::OptionValue;
-use crate::{DrbdMessage, Error};
+use crate::{v1, Api, DrbdMessage, Error};
 
 /// Room for the attributes of a request; the longest have a few hundred bytes.
 const REQUEST_BYTES_MAX: usize = 4096;
@@ -112,15 +112,19 @@ impl RequestMessage {
         self
     }
 
-    /// The message.
+    /// The message for a driver of this API version.
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`].
-    pub fn message(&self) -> Result<DrbdMessage, Error> {
+    pub fn message(&self, api: Api) -> Result<DrbdMessage, Error> {
         let mut buffer = vec![0; REQUEST_BYTES_MAX];
         let mut writer = Writer::new(&mut buffer);
-        self.fill(&mut writer).map_err(|_| Error::TooLarge)?;
+        match api {
+            Api::V1 => self.fill_v1(&mut writer),
+            Api::V2 => self.fill(&mut writer),
+        }
+        .map_err(|_| Error::TooLarge)?;
         let flags = if self.set_defaults {
             FLAG_SET_DEFAULTS
         } else {
@@ -134,6 +138,18 @@ impl RequestMessage {
             },
             attributes: writer.bytes().to_vec(),
         })
+    }
+
+    /// A path is the name of the connection there.
+    fn fill_v1(&self, writer: &mut Writer<'_>) -> Result<(), drbd_core::genl::NoRoom> {
+        let context = Context {
+            volume: self.volume,
+            resource: self.resource.as_deref(),
+            my_addr: self.path.map(|(my_addr, _)| my_addr),
+            peer_addr: self.path.map(|(_, peer_addr)| peer_addr),
+            ..Context::default()
+        };
+        v1::lower(&context, &self.nests, writer)
     }
 
     fn fill(&self, writer: &mut Writer<'_>) -> Result<(), drbd_core::genl::NoRoom> {

@@ -8,6 +8,7 @@ use drbd_core::config::{
     PeerDeviceOptions, ResizeParams, ResourceOptions, SetRoleParams, StartVerifyParams,
     SuspendIoParams, DEVICE_ORDER, DISK_ORDER, NET_ORDER, PEER_DEVICE_ORDER, RESOURCE_ORDER,
 };
+use drbd_core::genl::v1::place_of;
 use drbd_core::genl::{Command, Tla};
 
 use super::arguments::Place;
@@ -21,6 +22,8 @@ pub struct Options {
     order: Option<&'static [u16]>,
     /// Leave out what can only be set when the object is created.
     changeable: bool,
+    /// Only what generation 8.4 has in the top level attribute with this number.
+    place_84: Option<u16>,
 }
 
 impl Options {
@@ -30,6 +33,7 @@ impl Options {
             table: G::TABLE,
             order: None,
             changeable: false,
+            place_84: None,
         }
     }
 
@@ -39,6 +43,7 @@ impl Options {
             table: G::TABLE,
             order: Some(order),
             changeable: false,
+            place_84: None,
         }
     }
 
@@ -48,12 +53,35 @@ impl Options {
             table: G::TABLE,
             order: Some(order),
             changeable: true,
+            place_84: None,
         }
     }
 
-    /// Top level attribute.
+    /// The options of `G` that generation 8.4 has in `place`.
+    pub(super) const fn of_84<G: OptionGroup>(place: Tla, changeable: bool) -> Self {
+        Self {
+            tla: G::TLA,
+            table: G::TABLE,
+            order: None,
+            changeable,
+            place_84: Some(place.number()),
+        }
+    }
+
+    /// The rows of a table of their own, in the attribute of `tla`.
+    pub(super) const fn table(tla: Tla, table: &'static [OptionSpec]) -> Self {
+        Self {
+            tla,
+            table,
+            order: None,
+            changeable: false,
+            place_84: None,
+        }
+    }
+
+    /// Top level attribute that a request carries for them.
     pub fn tla(&self) -> Tla {
-        self.tla
+        self.place_84.and_then(Tla::from_number).unwrap_or(self.tla)
     }
 
     /// The rows the command offers, in the order of the help.
@@ -63,14 +91,25 @@ impl Options {
             None => self
                 .table
                 .iter()
-                .filter(|spec| spec.option.is_some())
+                .filter(|spec| spec.option.is_some() || self.place_84.is_some())
                 .map(|spec| spec.nr)
                 .collect(),
         };
         numbers.into_iter().filter_map(|nr| {
             let spec = self.table.iter().find(|spec| spec.nr == nr)?;
-            (!self.changeable || !spec.invariant).then_some((self.tla, spec))
+            self.offers(spec).then_some((self.tla, spec))
         })
+    }
+}
+
+impl Options {
+    fn offers(&self, spec: &OptionSpec) -> bool {
+        // The required ones are arguments without a name.
+        let here = self.place_84.is_none_or(|place| {
+            let there = place_of(self.tla, spec);
+            !spec.required && there.is_some_and(|(group, _)| group == place)
+        });
+        here && (!self.changeable || !spec.invariant)
     }
 }
 
@@ -137,6 +176,30 @@ pub enum Action {
     Query(Query),
     /// Wait for peers.
     Wait(Wait),
+    /// Show something about a minor, in generation 8.4.
+    Minor(MinorQuery),
+    /// Wait for the peer of a minor, in generation 8.4.
+    WaitMinor(Wait),
+}
+
+/// A question about a minor of generation 8.4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinorQuery {
+    /// Roles of both nodes.
+    Roles,
+    /// State of the connection.
+    ConnectionState,
+    /// States of both disks.
+    DiskStates,
+    /// Data generation identifiers.
+    Generations {
+        /// With explanations.
+        explained: bool,
+    },
+    /// The state as shell variables.
+    ShellStatus,
+    /// Note the size of the backing device, for when it is resized while the minor is down.
+    CheckResize,
 }
 
 /// A question with a short answer.
@@ -185,7 +248,7 @@ pub struct CommandSpec {
     pub action: Action,
 }
 
-const fn request(
+pub(super) const fn request(
     name: &'static str,
     about: &'static str,
     command: Command,
@@ -203,7 +266,7 @@ const fn request(
     }
 }
 
-const fn changes(
+pub(super) const fn changes(
     name: &'static str,
     about: &'static str,
     command: Command,
@@ -216,7 +279,7 @@ const fn changes(
     }
 }
 
-const fn local(
+pub(super) const fn local(
     name: &'static str,
     about: &'static str,
     action: Action,
@@ -234,8 +297,8 @@ const fn local(
     }
 }
 
-const RESOURCE: &[Place] = &[Place::Resource];
-const MINOR: &[Place] = &[Place::Minor];
+pub(super) const RESOURCE: &[Place] = &[Place::Resource];
+pub(super) const MINOR: &[Place] = &[Place::Minor];
 const PEER: &[Place] = &[Place::Resource, Place::PeerNodeId];
 const PEER_DEVICE: &[Place] = &[Place::Resource, Place::PeerNodeId, Place::Volume];
 const PATH: &[Place] = &[
@@ -245,12 +308,12 @@ const PATH: &[Place] = &[
     Place::RemoteAddress,
 ];
 
-const COLOR: Switch = Switch::Word(
+pub(super) const COLOR: Switch = Switch::Word(
     "color",
     "Accepted and ignored",
     &["always", "auto", "never"],
 );
-const WAITING: &[Switch] = &[
+pub(super) const WAITING: &[Switch] = &[
     Switch::Seconds(
         "wfc-timeout",
         "Limit in the ordinary case; 0 waits for ever",

@@ -3,6 +3,8 @@
 
 mod arguments;
 mod commands;
+mod commands_84;
+mod generation;
 mod options;
 
 use std::ffi::OsString;
@@ -10,21 +12,33 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Command};
 
 pub use arguments::{parse_address, parse_minor, Place};
-pub use commands::{Action, CommandSpec, Options, Query, Switch, Wait, COMMANDS};
+pub use commands::{Action, CommandSpec, MinorQuery, Options, Query, Switch, Wait, COMMANDS};
+pub use commands_84::COMMANDS_84;
+pub use generation::Generation;
 pub(crate) use options::given_options;
 
-/// The program for clap, made of the table of commands and the tables of options.
+/// The program of generation 9; manual pages and completions are made of it.
 pub fn program() -> Command {
+    program_of(Generation::V9)
+}
+
+/// The program for clap, made of the table of commands of a generation and the tables of options.
+pub fn program_of(generation: Generation) -> Command {
     Command::new("drbdsetup")
         .about("Configures the DRBD kernel module")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .infer_long_args(true)
-        .subcommands(COMMANDS.iter().map(subcommand))
+        .subcommands(
+            generation
+                .commands()
+                .iter()
+                .map(|spec| subcommand(spec, generation)),
+        )
 }
 
-fn subcommand(spec: &'static CommandSpec) -> Command {
+fn subcommand(spec: &'static CommandSpec, generation: Generation) -> Command {
     let mut command = Command::new(spec.name)
         .about(spec.about)
         .infer_long_args(true);
@@ -43,15 +57,18 @@ fn subcommand(spec: &'static CommandSpec) -> Command {
         .options
         .iter()
         .flat_map(Options::rows)
-        .fold(command, |command, row| command.arg(options::arg(row)));
+        .fold(command, |command, row| {
+            command.arg(options::arg(row, generation))
+        });
     spec.switches
         .iter()
         .fold(command, |command, switch| command.arg(switch.arg()))
 }
 
 /// Puts arguments into the order clap expects: the old form `drbdsetup OBJECT COMMAND` is accepted.
-pub fn normalize(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let is_command = |argument: &OsString| COMMANDS.iter().any(|spec| *argument == *spec.name);
+pub fn normalize(mut arguments: Vec<OsString>, generation: Generation) -> Vec<OsString> {
+    let commands = generation.commands();
+    let is_command = |argument: &OsString| commands.iter().any(|spec| *argument == *spec.name);
     if let [first, second, ..] = arguments.as_slice() {
         if !is_command(first) && first != "help" && is_command(second) {
             arguments.swap(0, 1);
@@ -68,20 +85,67 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         program().debug_assert();
+        program_of(Generation::V84).debug_assert();
     }
 
     #[test]
     fn both_orders_are_accepted() {
-        let swapped = normalize(vec!["0".into(), "detach".into()]);
+        let swapped = normalize(vec!["0".into(), "detach".into()], Generation::V9);
         assert_eq!(swapped, ["drbdsetup", "detach", "0"]);
-        let straight = normalize(vec!["down".into(), "status".into()]);
+        let straight = normalize(vec!["down".into(), "status".into()], Generation::V9);
         assert_eq!(straight, ["drbdsetup", "down", "status"]);
     }
 
     fn accepts(line: &str) -> bool {
-        program()
-            .try_get_matches_from(normalize(line.split(' ').map(OsString::from).collect()))
+        accepts_in(Generation::V9, line)
+    }
+
+    fn accepts_in(generation: Generation, line: &str) -> bool {
+        let words = line.split(' ').map(OsString::from).collect();
+        program_of(generation)
+            .try_get_matches_from(normalize(words, generation))
             .is_ok()
+    }
+
+    #[test]
+    fn arguments_of_the_recorded_8_4_sessions_are_accepted() {
+        for line in [
+            "new-resource r0",
+            "new-resource r0 --cpu-mask=1 --on-no-data-accessible=suspend-io",
+            "new-minor r0 0 0",
+            "attach 0 /dev/vda /dev/vda internal --c-plan-ahead=0 --resync-rate=10M --fencing=resource-only",
+            "attach 1 /dev/vg0/r0 /dev/vg0/md 3 --size=1G --max-bio-bvecs=1 --on-io-error=detach",
+            "connect r0 ipv4:10.7.0.1:7788 ipv4:10.7.0.2:7788 --protocol=C --max-buffers=4000 --unplug-watermark=16",
+            "connect r0 ipv4:10.7.0.1:7788 ipv4:10.7.0.2:7788 --discard-my-data --dry-run",
+            "net-options ipv4:10.7.0.1:7788 ipv4:10.7.0.2:7788 --ping-timeout=7",
+            "disconnect ipv4:10.7.0.1:7788 ipv4:10.7.0.2:7788 --force",
+            "disk-options 0 --set-defaults --c-max-rate=50M --al-extents=1237",
+            "primary 0 --force",
+            "secondary /dev/drbd0",
+            "0 detach",
+            "resize 0 --assume-clean --size=1G",
+            "verify 0 --start=8 --stop=64",
+            "new-current-uuid 0 --clear-bitmap",
+            "wait-connect 0 --wfc-timeout=3",
+            "sh-status 0",
+            "status r0 --verbose --statistics --json",
+            "show 0 --show-defaults",
+            "events2 --now",
+            "down r0",
+        ] {
+            assert!(accepts_in(Generation::V84, line), "{line}");
+        }
+        for line in [
+            "new-resource r0 0",
+            "new-peer r0 1 --_name=n2",
+            "disk-options 0 --size=1G",
+            "attach 0 /dev/vda /dev/vda internal --timeout=3",
+            "net-options ipv4:10.7.0.1:7788 ipv4:10.7.0.2:7788 --fencing=dont-care",
+            "net-options ipv4:10.7.0.1:7788 ipv4:10.7.0.2:7788 --sndbuf-size=100M",
+            "primary r0",
+        ] {
+            assert!(!accepts_in(Generation::V84, line), "{line}");
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(super) fn events(
         resource: asked.filter().map(str::to_owned),
         statistics: asked.switch("statistics"),
         full: asked.switch("full"),
-        style: style(),
+        style: style(client),
     };
     let mut output = Output {
         out,

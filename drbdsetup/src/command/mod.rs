@@ -3,6 +3,7 @@
 
 mod down;
 mod events;
+mod minor;
 mod query;
 mod request;
 mod show;
@@ -13,18 +14,18 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::ArgMatches;
-use drbd_netlink::{load_module, Client, Error, Resource, Snapshot};
+use drbd_netlink::{load_module, Api, Client, Error, Resource, Snapshot};
 
-use crate::cli::{parse_minor, Action, CommandSpec, Place, COMMANDS};
+use crate::cli::{parse_minor, Action, CommandSpec, Generation, Place};
 use crate::render::Style;
 use crate::{exit, Failure};
 
 /// Runs the command that was typed.
-pub(crate) fn run(matches: &ArgMatches) -> Result<u8, Failure> {
+pub(crate) fn run(matches: &ArgMatches, generation: Generation) -> Result<u8, Failure> {
     let Some((name, matches)) = matches.subcommand() else {
         return Err(Failure::Usage("no command".into()));
     };
-    let Some(spec) = COMMANDS.iter().find(|spec| spec.name == name) else {
+    let Some(spec) = generation.commands().iter().find(|spec| spec.name == name) else {
         return Err(Failure::Usage(format!("unknown command '{name}'")));
     };
     let asked = Asked { spec, matches };
@@ -38,6 +39,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<u8, Failure> {
         }
         Err(failure) => return Err(failure),
     };
+    if client.family().api != generation.api() {
+        return Err(Failure::OtherGeneration(generation));
+    }
     execute(&mut client, &asked, &mut io::stdout().lock())
 }
 
@@ -51,6 +55,8 @@ fn execute(client: &mut Client, asked: &Asked<'_>, out: &mut dyn Write) -> Resul
         Action::Show => show::show(client, asked, out),
         Action::Query(query) => query::query(client, asked, query, out),
         Action::Wait(wait) => wait::wait(client, asked, wait),
+        Action::Minor(query) => minor::query(client, asked, query, out),
+        Action::WaitMinor(wait) => wait::wait_minor(client, asked, wait),
     }
 }
 
@@ -124,7 +130,7 @@ impl Asked<'_> {
         let Some(name) = self.filter() else {
             return Ok(snapshot.resources.iter().collect());
         };
-        match snapshot.resource(name) {
+        match snapshot.resource(name).or_else(|| by_minor(snapshot, name)) {
             Some(resource) => Ok(vec![resource]),
             None => Err(Failure::NoSuch {
                 object: name.to_owned(),
@@ -135,8 +141,22 @@ impl Asked<'_> {
     }
 }
 
-fn style() -> Style {
-    Style::from_environment()
+/// The resource of a minor: the tools of generation 8.4 take one in place of a name.
+fn by_minor<'s>(snapshot: &'s Snapshot, text: &str) -> Option<&'s Resource> {
+    let minor = parse_minor(text).ok()?;
+    let device = snapshot
+        .devices
+        .iter()
+        .find(|device| device.minor == minor)?;
+    snapshot.resource(&device.resource)
+}
+
+/// The form of what is printed for people and scripts.
+fn style(client: &Client) -> Style {
+    match client.family().api {
+        Api::V1 => Style::Utils84,
+        Api::V2 => Style::from_environment(),
+    }
 }
 
 /// Writes output; a reader that went away ends the command quietly.
@@ -151,3 +171,5 @@ fn print(out: &mut dyn Write, text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_84;

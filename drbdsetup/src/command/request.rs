@@ -116,7 +116,7 @@ fn positional(asked: &Asked<'_>, command: Command, message: RequestMessage) -> R
         .then(|| asked.matches.get_one::<i32>(Place::MetaIndex.id()))
         .flatten();
     let given: Vec<(Tla, Option<_>, OptionValue)> = match command {
-        Command::NewResource => {
+        Command::NewResource if asked.has(Place::NodeId) => {
             vec![(
                 Tla::ResourceOpts,
                 field::<ResourceOptions>("node_id"),

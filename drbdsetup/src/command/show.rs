@@ -3,10 +3,11 @@
 
 use std::io::Write;
 
-use drbd_netlink::{Client, Snapshot};
+use drbd_core::genl::Command;
+use drbd_netlink::{Api, Client, Resource, Snapshot};
 
 use super::{print, style, Asked};
-use crate::render::{show_json, show_text};
+use crate::render::{show_84, show_json, show_text};
 use crate::{exit, Failure};
 
 pub(super) fn show(
@@ -16,6 +17,9 @@ pub(super) fn show(
 ) -> Result<u8, Failure> {
     let snapshot = Snapshot::read(client)?;
     let resources = asked.resources(&snapshot)?;
+    if client.family().api == Api::V1 {
+        return show_old(client, &resources, asked.switch("show-defaults"), out);
+    }
     if asked.switch("json") {
         let json =
             show_json(&snapshot, &resources).map_err(|error| Failure::System(error.to_string()))?;
@@ -27,10 +31,28 @@ pub(super) fn show(
         return Ok(exit::OK);
     }
     let all = asked.switch("show-defaults");
+    let style = style(client);
     let text: String = resources
         .into_iter()
-        .map(|resource| show_text(&snapshot, resource, all, style()))
+        .map(|resource| show_text(&snapshot, resource, all, style))
         .collect();
+    print(out, &text)?;
+    Ok(exit::OK)
+}
+
+/// For a driver of generation 8.4; without any resource it prints nothing, as the tool of that generation does.
+fn show_old(
+    client: &mut Client,
+    resources: &[&Resource],
+    all: bool,
+    out: &mut dyn Write,
+) -> Result<u8, Failure> {
+    let connections = client.dump_all(Command::GetConnections)?;
+    let devices = client.dump_all(Command::GetDevices)?;
+    let mut text = String::new();
+    for resource in resources {
+        text.push_str(&show_84(resource, &connections, &devices, all)?);
+    }
     print(out, &text)?;
     Ok(exit::OK)
 }

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use drbd_netlink::{Client, Snapshot};
 
 use super::{print, style, Asked};
-use crate::render::{status_json, status_text, StatusOptions};
+use crate::render::{status_json, status_text, StatusOptions, Style};
 use crate::{exit, Failure};
 
 pub(super) fn status(
@@ -17,7 +17,7 @@ pub(super) fn status(
     let snapshot = Snapshot::read(client)?;
     let resources = asked.resources(&snapshot)?;
     if asked.switch("json") {
-        let json = status_json(&snapshot, &resources, style())
+        let json = status_json(&snapshot, &resources, Style::from_environment())
             .map_err(|error| Failure::System(error.to_string()))?;
         print(out, &format!("{json}\n"))?;
         return Ok(exit::OK);
@@ -30,7 +30,7 @@ pub(super) fn status(
         verbose: asked.switch("verbose"),
         statistics: asked.switch("statistics"),
         terminal: io::stdout().is_terminal(),
-        style: style(),
+        style: style(client),
     };
     let text: String = resources
         .into_iter()

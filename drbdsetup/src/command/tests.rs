@@ -7,7 +7,7 @@ use std::path::Path;
 use drbd_netlink::recording::{Recording, ReplayKernel};
 
 use super::*;
-use crate::cli::{normalize, program};
+use crate::cli::{normalize, program, Generation, COMMANDS};
 
 fn recording(name: &str) -> Recording {
     Recording::read(
@@ -23,7 +23,10 @@ fn run_against(name: &str, line: &str) -> (Result<u8, String>, String) {
     family.messages.truncate(2);
     let kernel = ReplayKernel::new(&[family, recording(name)]);
     let mut client = Client::over(Box::new(kernel)).unwrap();
-    let arguments = normalize(line.split(' ').map(OsString::from).collect());
+    let arguments = normalize(
+        line.split(' ').map(OsString::from).collect(),
+        Generation::V9,
+    );
     let matches = program().try_get_matches_from(arguments).unwrap();
     let (name, matches) = matches.subcommand().unwrap();
     let spec = COMMANDS.iter().find(|spec| spec.name == name).unwrap();

@@ -57,17 +57,72 @@ struct Waited {
     timed_out: bool,
 }
 
-pub(super) fn wait(client: &mut Client, asked: &Asked<'_>, wait: Wait) -> Result<u8, Failure> {
+fn limits(asked: &Asked<'_>) -> Limits {
     let seconds = |name: &str| asked.matches.get_one::<u32>(name).copied().unwrap_or(0);
-    let limits = Limits::new(
+    Limits::new(
         seconds("wfc-timeout"),
         seconds("degr-wfc-timeout"),
         seconds("outdated-wfc-timeout"),
-    );
-    let after_split_brain = asked
+    )
+}
+
+/// Whether to wait even after the connection was given up.
+fn after_split_brain(asked: &Asked<'_>) -> bool {
+    asked
         .matches
         .get_one::<String>("wait-after-sb")
-        .is_some_and(|word| word == "yes");
+        .is_some_and(|word| word == "yes")
+}
+
+/// Waits for the peer of one minor of a driver of generation 8.4 (control-plane.md section 8).
+pub(super) fn wait_minor(
+    client: &mut Client,
+    asked: &Asked<'_>,
+    wait: Wait,
+) -> Result<u8, Failure> {
+    let minor = asked.minor()?;
+    let start = Instant::now();
+    let mut events = EventStream::open(client.family(), None)?;
+    let kind = timeout_type(
+        client,
+        asked.object(),
+        &RequestMessage::new(Command::GetTimeoutType).minor(minor),
+    )?;
+    let end = limits(asked).of(kind).map(|limit| start + limit);
+    loop {
+        let state = match client.minor_status(minor)? {
+            Ok(status) => status.state,
+            Err(reply) => return Err(Failure::of_reply(asked.object(), reply)),
+        };
+        let reached = if wait.sync {
+            state.is_quiet()
+        } else {
+            state.is_connected()
+        };
+        if reached || (state.is_given_up() && !after_split_brain(asked)) {
+            return Ok(exit::OK);
+        }
+        let now = Instant::now();
+        if end.is_some_and(|end| end <= now) {
+            return Ok(exit::TIMEOUT);
+        }
+        events.next(pause(end, now))?;
+        while events.has_queued() {
+            events.next(Duration::ZERO)?;
+        }
+    }
+}
+
+/// How long to sleep if nothing happens.
+fn pause(end: Option<Instant>, now: Instant) -> Duration {
+    end.map_or(LOOK_AGAIN, |end| {
+        end.saturating_duration_since(now).min(LOOK_AGAIN)
+    })
+}
+
+pub(super) fn wait(client: &mut Client, asked: &Asked<'_>, wait: Wait) -> Result<u8, Failure> {
+    let limits = limits(asked);
+    let after_split_brain = after_split_brain(asked);
     let start = Instant::now();
     let mut events = EventStream::open(client.family(), None)?;
     let Some(peer_devices) = peer_devices(client, asked)? else {
@@ -86,7 +141,11 @@ pub(super) fn wait(client: &mut Client, asked: &Asked<'_>, wait: Wait) -> Result
     let mut waited = Vec::new();
     for peer_device in peer_devices {
         let end = limits
-            .of(timeout_type(client, &peer_device)?)
+            .of(timeout_type(
+                client,
+                &peer_device.resource,
+                &timeout_request(&peer_device),
+            )?)
             .map(|limit| start + limit);
         let PeerDevice {
             peer_node_id,
@@ -134,10 +193,7 @@ pub(super) fn wait(client: &mut Client, asked: &Asked<'_>, wait: Wait) -> Result
             .filter(|peer| !peer.timed_out)
             .filter_map(|peer| peer.end)
             .min();
-        let pause = next.map_or(LOOK_AGAIN, |end| {
-            end.saturating_duration_since(instant).min(LOOK_AGAIN)
-        });
-        events.next(pause)?;
+        events.next(pause(next, instant))?;
         while events.has_queued() {
             events.next(Duration::ZERO)?;
         }
@@ -193,14 +249,21 @@ fn filtered(command: Command, asked: &Asked<'_>) -> RequestMessage {
     RequestMessage::new(command).resource(asked.text(Place::Resource))
 }
 
-fn timeout_type(client: &mut Client, peer_device: &PeerDevice) -> Result<TimeoutType, Failure> {
-    let request = RequestMessage::new(Command::GetTimeoutType)
+fn timeout_request(peer_device: &PeerDevice) -> RequestMessage {
+    RequestMessage::new(Command::GetTimeoutType)
         .resource(&peer_device.resource)
         .peer(peer_device.peer_node_id)
-        .volume(peer_device.volume);
-    let reply = client.request(&request)?;
+        .volume(peer_device.volume)
+}
+
+fn timeout_type(
+    client: &mut Client,
+    object: &str,
+    request: &RequestMessage,
+) -> Result<TimeoutType, Failure> {
+    let reply = client.request(request)?;
     if !reply.code.is_success() {
-        return Err(Failure::of_reply(&peer_device.resource, reply));
+        return Err(Failure::of_reply(object, reply));
     }
     let params = TimeoutParams::find(&reply.attributes).map_err(drbd_netlink::Error::from)?;
     Ok(params.unwrap_or_default().timeout_type)

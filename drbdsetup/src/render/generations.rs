@@ -78,6 +78,11 @@ pub fn explain_generations(line: &str) -> String {
         .chain(&PEER_FLAGS)
         .map(|(_, label)| *label)
         .collect();
+    explain(line, &labels)
+}
+
+/// The line of identifiers and flags, with one label for every flag.
+pub(super) fn explain(line: &str, labels: &[&str]) -> String {
     let mut text = String::from(
         "\n       +--<  Current data generation UUID  >-\n       \
          |               +--<  Bitmap's base data generation UUID  >-\n       \

@@ -4,6 +4,8 @@
 mod details;
 mod events;
 mod generations;
+mod generations_84;
+mod show_84;
 mod show_json;
 mod show_text;
 mod status_json;
@@ -13,15 +15,19 @@ mod words;
 pub use details::SyncDetails;
 pub use events::{EventOptions, EventPrinter};
 pub use generations::{explain_generations, generations};
+pub use generations_84::{explain_generations_84, generations_84};
+pub use show_84::show_84;
 pub use show_json::show_json;
 pub use show_text::show_text;
 pub use status_json::status_json;
 pub use status_text::{status_text, StatusOptions};
-pub use words::{blocked, resync_suspended, suspended, yes_no};
+pub use words::{blocked, option_name, resync_suspended, suspended, yes_no};
 
 /// Which release's output is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
+    /// The tools of generation 8.4, for a driver of that generation: without what only generation 9 has.
+    Utils84,
     /// drbd-utils 9.22: without `open`, `tls`, `paths` and the newer options.
     Utils922,
     /// drbd-utils 9.34.
@@ -36,6 +42,10 @@ impl Style {
             Ok("9.22") => Self::Utils922,
             _ => Self::Utils934,
         }
+    }
+
+    fn is_84(self) -> bool {
+        self == Self::Utils84
     }
 
     fn is_new(self) -> bool {

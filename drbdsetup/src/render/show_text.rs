@@ -10,7 +10,7 @@ use drbd_core::config::{
 use drbd_core::genl::state::ConnectionState;
 use drbd_netlink::{Connection, Device, OptionValues, Resource, Snapshot};
 
-use super::words::family;
+use super::words::{family, option_name};
 use super::Style;
 
 /// Attribute numbers of options that drbd-utils 9.22 does not know.
@@ -128,7 +128,7 @@ pub fn show_text(snapshot: &Snapshot, resource: &Resource, all: bool, style: Sty
     text
 }
 
-fn line(text: &mut String, level: usize, content: &str) {
+pub(super) fn line(text: &mut String, level: usize, content: &str) {
     text.push_str(&"    ".repeat(level));
     text.push_str(content);
     text.push('\n');
@@ -150,13 +150,13 @@ fn block(
     line(text, level, "}");
 }
 
-fn option(spec: &OptionSpec, value: Value<'_>, default: bool) -> String {
+pub(super) fn option(spec: &OptionSpec, value: Value<'_>, default: bool) -> String {
     let shown = match value {
         Value::Text(content) => format!("\"{}\"", escaped(content)),
         value if is_no_key(spec, value) => "\"\"".into(),
         value => spec.show(value).to_string(),
     };
-    let mut content = format!("{:<16}\t{shown};", spec.option.unwrap_or(spec.field));
+    let mut content = format!("{:<16}\t{shown};", option_name(spec));
     // A number's unit says nothing about a word.
     let unit = if spec.choices().iter().any(|choice| choice.word == shown) {
         ""
@@ -173,7 +173,7 @@ fn option(spec: &OptionSpec, value: Value<'_>, default: bool) -> String {
     content
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 

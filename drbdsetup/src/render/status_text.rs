@@ -2,6 +2,7 @@
 //! `drbdsetup status` for people.
 
 use drbd_core::genl::state::{ConnectionState, DiskState, ReplicationState};
+use drbd_core::genl::DeviceInfo;
 use drbd_netlink::{Connection, Device, PeerDevice, Resource, Snapshot};
 
 use super::details::{shown_rate, shown_seconds, SyncDetails};
@@ -99,7 +100,7 @@ fn resource_line(resource: &Resource, options: StatusOptions) -> String {
     let info = &resource.info;
     let mut items = Items::new(0, 4);
     items.add(&resource.name);
-    if options.verbose {
+    if options.verbose && !options.style.is_84() {
         items.add(&format!(
             "node-id:{}",
             resource.options.number("node_id").unwrap_or(-1)
@@ -110,7 +111,7 @@ fn resource_line(resource: &Resource, options: StatusOptions) -> String {
     if options.verbose || suspended != "no" {
         items.add(&format!("suspended:{suspended}"));
     }
-    if options.verbose || info.fail_io {
+    if (options.verbose || info.fail_io) && !options.style.is_84() {
         items.add(&format!("force-io-failures:{}", yes_no(info.fail_io)));
     }
     if options.verbose && options.statistics {
@@ -133,20 +134,8 @@ fn device_lines(device: &Device, single: bool, options: StatusOptions) -> String
         items.add(&format!("minor:{}", device.minor));
     }
     items.add(&format!("disk:{}", info.disk_state));
-    if info.disk_state == DiskState::Diskless && (options.verbose || !options.terminal) {
-        items.add(&format!("client:{}", yes_no(info.intentional_diskless)));
-    }
-    if options.verbose {
-        items.add(&format!(
-            "backing_dev:{}",
-            backing_device(info.backing_dev_path.as_str())
-        ));
-    }
-    if options.verbose || !info.has_quorum {
-        items.add(&format!("quorum:{}", yes_no(info.has_quorum)));
-    }
-    if options.style.is_new() {
-        items.add(&format!("open:{}", yes_no(info.is_open)));
+    if !options.style.is_84() {
+        newer_device_items(&mut items, info, options);
     }
     if options.statistics {
         items.new_line();
@@ -170,12 +159,32 @@ fn device_lines(device: &Device, single: bool, options: StatusOptions) -> String
     items.finish()
 }
 
+/// What only generation 9 knows of a device.
+fn newer_device_items(items: &mut Items, info: &DeviceInfo, options: StatusOptions) {
+    if info.disk_state == DiskState::Diskless && (options.verbose || !options.terminal) {
+        items.add(&format!("client:{}", yes_no(info.intentional_diskless)));
+    }
+    if options.verbose {
+        items.add(&format!(
+            "backing_dev:{}",
+            backing_device(info.backing_dev_path.as_str())
+        ));
+    }
+    if options.verbose || !info.has_quorum {
+        items.add(&format!("quorum:{}", yes_no(info.has_quorum)));
+    }
+    if options.style.is_new() {
+        items.add(&format!("open:{}", yes_no(info.is_open)));
+    }
+}
+
 fn connection_lines(connection: &Connection, options: StatusOptions) -> String {
     let (info, statistics) = (&connection.info, &connection.statistics);
     let connected = info.connection_state == ConnectionState::Connected;
     let mut items = Items::new(2, 6);
     items.add(&connection.name);
-    if options.verbose {
+    let is_84 = options.style.is_84();
+    if options.verbose && !is_84 {
         items.add(&format!("node-id:{}", connection.peer_node_id));
     }
     if options.verbose || !connected {
@@ -190,8 +199,10 @@ fn connection_lines(connection: &Connection, options: StatusOptions) -> String {
     }
     if options.verbose || statistics.congested {
         items.add(&format!("congested:{}", yes_no(statistics.congested)));
-        items.add(&format!("ap-in-flight:{}", statistics.ap_in_flight));
-        items.add(&format!("rs-in-flight:{}", statistics.rs_in_flight));
+        if !is_84 {
+            items.add(&format!("ap-in-flight:{}", statistics.ap_in_flight));
+            items.add(&format!("rs-in-flight:{}", statistics.rs_in_flight));
+        }
     }
     items.finish()
 }
@@ -203,11 +214,19 @@ fn peer_device_lines(peer_device: &PeerDevice, single: bool, options: StatusOpti
     if options.verbose || !single {
         items.add(&format!("volume:{}", peer_device.volume));
     }
-    if options.verbose || info.replication_state > ReplicationState::Established {
+    // Generation 9 does not tell of what is as it should be.
+    let ordinary = if options.style.is_84() {
+        ReplicationState::Off
+    } else {
+        ReplicationState::Established
+    };
+    if options.verbose || info.replication_state > ordinary {
         items.add(&format!("replication:{}", info.replication_state));
     }
     items.add(&format!("peer-disk:{}", info.peer_disk_state));
-    if info.peer_disk_state == DiskState::Diskless && (options.verbose || !options.terminal) {
+    let is_84 = options.style.is_84();
+    let diskless = info.peer_disk_state == DiskState::Diskless;
+    if diskless && !is_84 && (options.verbose || !options.terminal) {
         items.add(&format!(
             "peer-client:{}",
             yes_no(info.peer_intentional_diskless)
@@ -231,7 +250,7 @@ fn peer_device_lines(peer_device: &PeerDevice, single: bool, options: StatusOpti
             items.add(&format!("pending:{}", statistics.pending));
             items.add(&format!("unacked:{}", statistics.unacked));
         }
-        if let Some(details) = details {
+        if let Some(details) = details.filter(|_| !is_84) {
             items.add(&format!("dbdt1:{}", shown_rate(details.rate1)));
             let left = format!("eta:{}", shown_seconds(details.seconds_left));
             // Release 9.34 leaves this one item where it is, however long the line.

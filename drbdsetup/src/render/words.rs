@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use drbd_core::config::OptionSpec;
 use drbd_core::genl::{DeviceStatistics, PeerDeviceInfo, ResourceInfo};
 
 /// A flag.
@@ -76,4 +77,10 @@ pub(super) fn family(address: &SocketAddr) -> &'static str {
 /// `ipv4:A:P` or `ipv6:[A]:P`.
 pub(super) fn address(address: &SocketAddr) -> String {
     format!("{}:{address}", family(address))
+}
+
+/// The name of an option on the command line and in drbd.conf; one that the tools of generation 9 cannot set goes by its field.
+pub fn option_name(spec: &OptionSpec) -> String {
+    spec.option
+        .map_or_else(|| spec.field.replace('_', "-"), str::to_owned)
 }

@@ -15,6 +15,7 @@ mod request;
 mod status;
 
 pub use disk_extras::DiskExtras;
+pub use place::{from_v1, place_of, Fault};
 pub use render::render;
 pub use request::{write_step, Names, Unsupported};
 pub use status::{disk_flags, DiskFacts, Helper, Reason, StateInfo, VolumeFacts};

@@ -1,27 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Where an option of API version 2 is in version 1, and copying it there and back.
 
+use super::super::tla::Tla;
 use super::super::tlv::{Attribute, Attributes, Malformed};
 use super::super::writer::{NoRoom, Writer};
 use crate::config::{Dialect84, OptionGroup, OptionSpec};
 
-/// Top level attribute and number of an option of group `G` in version 1.
-fn place<G: OptionGroup>(spec: &OptionSpec) -> Option<(u16, u16)> {
+/// Top level attribute and number, in version 1, of an option that version 2 has in `group`; `None` when it is not there.
+pub fn place_of(group: Tla, spec: &OptionSpec) -> Option<(u16, u16)> {
     match spec.dialect84 {
-        Dialect84::Same => Some((G::TLA.number(), spec.nr)),
+        Dialect84::Same => Some((group.number(), spec.nr)),
         Dialect84::Absent => None,
-        Dialect84::Differs { group, nr, .. } => {
-            Some((group.unwrap_or(G::TLA.number()), nr.unwrap_or(spec.nr)))
-        }
+        Dialect84::Differs {
+            group: there, nr, ..
+        } => Some((there.unwrap_or(group.number()), nr.unwrap_or(spec.nr))),
     }
+}
+
+fn place<G: OptionGroup>(spec: &OptionSpec) -> Option<(u16, u16)> {
+    place_of(G::TLA, spec)
 }
 
 /// Writes into the nest of `G` every option that a message of version 1 carries, wherever it does; a repeated one is
 /// written twice, for the decoder to refuse.
-pub(super) fn from_v1<G: OptionGroup>(
-    message: &[u8],
-    writer: &mut Writer<'_>,
-) -> Result<(), Fault> {
+///
+/// # Errors
+///
+/// [`Fault`].
+pub fn from_v1<G: OptionGroup>(message: &[u8], writer: &mut Writer<'_>) -> Result<(), Fault> {
     for nest in Attributes::new(message) {
         let nest = nest?;
         let mut here = G::TABLE
@@ -62,7 +68,7 @@ pub(super) fn to_v1<G: OptionGroup>(
 
 /// Why a message cannot be rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// Its bytes are no attributes.
     Malformed,
     /// The room for the rewritten one is too small.

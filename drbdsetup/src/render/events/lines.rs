@@ -109,6 +109,9 @@ impl Lines<'_> {
 
     /// Resources whose promotion figures changed although no notification is about the resource itself.
     fn promotions(&self, group: &[Event]) -> Vec<String> {
+        if self.options.style.is_84() {
+            return Vec::new();
+        }
         let mut seen: Vec<&str> = Vec::new();
         let told: Vec<&str> = group
             .iter()
@@ -284,11 +287,15 @@ impl Lines<'_> {
         if old_info.is_none_or_other(|old| suspended(old) == now) {
             text.push_str(&format!(" suspended:{now}"));
         }
-        if old_info.is_none_or_other(|old| old.fail_io == info.fail_io) {
+        let is_84 = self.options.style.is_84();
+        if !is_84 && old_info.is_none_or_other(|old| old.fail_io == info.fail_io) {
             text.push_str(&format!(" force-io-failures:{}", yes_no(info.fail_io)));
         }
         if self.statistics() && old.is_none_or_other(|(_, old)| old == statistics) {
             text.push_str(&format!(" write-ordering:{}", statistics.write_ordering));
+        }
+        if is_84 {
+            return text;
         }
         let before = old.and_then(|_| Promotion::of(self.old, name));
         let after = Promotion::of(self.new, name).unwrap_or_default();
@@ -306,7 +313,10 @@ impl Lines<'_> {
     ) -> String {
         let old = self.base(old);
         let mut text = String::new();
-        if old.is_none_or_other(|(old, _)| old == info) {
+        let is_84 = self.options.style.is_84();
+        if is_84 && old.is_none_or_other(|(old, _)| old == info) {
+            text.push_str(&format!(" disk:{}", info.disk_state));
+        } else if old.is_none_or_other(|(old, _)| old == info) {
             text.push_str(&format!(
                 " backing_dev:{} disk:{} client:{}",
                 backing_device(info.backing_dev_path.as_str()),
@@ -358,12 +368,13 @@ impl Lines<'_> {
             text.push_str(&format!(" role:{}", info.peer_role));
         }
         if self.statistics() && old.is_none_or_other(|(_, old)| old == statistics) {
-            text.push_str(&format!(
-                " congested:{} ap-in-flight:{} rs-in-flight:{}",
-                yes_no(statistics.congested),
-                statistics.ap_in_flight,
-                statistics.rs_in_flight
-            ));
+            text.push_str(&format!(" congested:{}", yes_no(statistics.congested)));
+            if !self.options.style.is_84() {
+                text.push_str(&format!(
+                    " ap-in-flight:{} rs-in-flight:{}",
+                    statistics.ap_in_flight, statistics.rs_in_flight
+                ));
+            }
         }
         text
     }
@@ -383,11 +394,11 @@ impl Lines<'_> {
             old.peer_disk_state == info.peer_disk_state
                 && old.peer_intentional_diskless == info.peer_intentional_diskless
         }) {
-            text.push_str(&format!(
-                " peer-disk:{} peer-client:{}",
-                info.peer_disk_state,
-                yes_no(info.peer_intentional_diskless)
-            ));
+            text.push_str(&format!(" peer-disk:{}", info.peer_disk_state));
+            if !self.options.style.is_84() {
+                let client = yes_no(info.peer_intentional_diskless);
+                text.push_str(&format!(" peer-client:{client}"));
+            }
         }
         let now = resync_suspended(info);
         if old.is_none_or_other(|(old, _)| resync_suspended(old) == now) {
@@ -407,7 +418,7 @@ impl Lines<'_> {
                     statistics.pending,
                     statistics.unacked
                 ));
-                if let Some(details) = details {
+                if let Some(details) = details.filter(|_| !self.options.style.is_84()) {
                     let (rate, left) = (
                         shown_rate(details.rate1),
                         shown_seconds(details.seconds_left),
