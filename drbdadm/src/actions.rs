@@ -44,7 +44,8 @@ pub(crate) fn perform(request: &Request) -> Result<i32, Failure> {
         backend: &request.backend,
     };
     let is_84 = driver::dialect().is_84();
-    if request.command.name == "status" && request.selectors.is_empty() && !is_84 {
+    let whole = !is_84 || request.json;
+    if request.command.name == "status" && request.selectors.is_empty() && whole {
         // All the kernel has, in one piece.
         let call = Call::setup("all", Limit::Short, ["status"]).with(request.backend.clone());
         return Ok(runner.run(&call));

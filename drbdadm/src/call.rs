@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -179,13 +180,18 @@ impl Runner {
     }
 
     fn command(&self, call: &Call) -> Command {
-        let mut command = Command::new(self.program(call.program));
-        command.args(&call.args);
-        if self.is_84 {
-            // Distributions keep the tools of that generation there.
-            let path = std::env::var("PATH").unwrap_or_default();
-            command.env("PATH", format!("{path}:/lib/drbd:/usr/lib/drbd"));
+        let named = self.program(call.program);
+        if !self.is_84 || call.program == Program::Drbdmeta || is_there(named) {
+            let mut command = Command::new(named);
+            command.args(&call.args);
+            return command;
         }
+        // Every drbdsetup works with a driver of that generation, by itself or with the old one that it knows of.
+        let beside = named.strip_suffix("-84").unwrap_or(named);
+        let mut command = Command::new(beside);
+        command
+            .args(&call.args)
+            .env("DRBD_DRIVER_VERSION_OVERRIDE", "8.4.11");
         command
     }
 
@@ -202,14 +208,7 @@ impl Runner {
             Ok(mut child) => self.wait(call, &mut child),
             Err(error) => {
                 eprintln!("error: cannot start {program}: {error}");
-                if self.is_84 && call.program == Program::Drbdsetup {
-                    eprintln!("  the driver is of generation 8.4: apt install drbd-utils");
-                    eprintln!("  or load one of generation 9:     rmmod drbd; modprobe drbd");
-                } else {
-                    eprintln!(
-                        "  install it beside drbdadm, or name it: drbdadm -s PATH -m PATH ..."
-                    );
-                }
+                eprintln!("  install it beside drbdadm, or name it: drbdadm -s PATH -m PATH ...");
                 CANNOT_EXECUTE
             }
         }
@@ -296,11 +295,22 @@ fn helper(request: &Request, given: Option<&str>, name: &str) -> String {
     }
     if let Some((directory, _)) = request.program.rsplit_once('/') {
         let beside = format!("{directory}/{name}");
-        if std::path::Path::new(&beside).is_file() {
+        // What stands for a program of 8.4 is found when it is started.
+        let stands_for_it = beside.strip_suffix("-84").unwrap_or(&beside);
+        if Path::new(&beside).is_file() || Path::new(stands_for_it).is_file() {
             return beside;
         }
     }
     name.to_owned()
+}
+
+/// Whether a program is where its path says, or in one of the folders of PATH.
+fn is_there(program: &str) -> bool {
+    if program.contains('/') {
+        return Path::new(program).is_file();
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
 }
 
 /// Puts a backslash in front of everything a shell might look at.

@@ -167,7 +167,7 @@ pub(crate) fn parse(argv: &[String]) -> Result<Option<Request>, Failure> {
     };
     let last = |id: &str| many(id).pop();
     let json = inner.get_flag("json");
-    if json && !command.has_json(dialect) {
+    if json && !command.has_json() {
         return Err(Failure::new(
             USAGE,
             format!("`{}` prints nothing that there is JSON for", command.name),

@@ -141,8 +141,8 @@ impl Command {
     }
 
     /// Whether the command prints what can be printed as JSON.
-    pub(crate) fn has_json(&self, dialect: Dialect) -> bool {
-        let reads = match self.act {
+    pub(crate) fn has_json(&self) -> bool {
+        match self.act {
             Act::Explain | Act::DumpSuperblock => true,
             Act::Inspect => !matches!(self.name, "dump-xml" | "proxy-up" | "proxy-down"),
             Act::Setup | Act::SetupOrMeta => {
@@ -152,9 +152,7 @@ impl Command {
                 )
             }
             _ => false,
-        };
-        // drbdsetup-84 has no such form of `status`.
-        reads && !(dialect.is_84() && self.name == "status")
+        }
     }
 
     /// What the command works on in a generation: in 8.4 most things were said

@@ -205,11 +205,8 @@ fn explain(
         out.findings
             .extend(connection::explain(asked, running, peer));
     }
-    let is_peer = |peer: &Host, connection: &kernel::Connection| {
-        Some(connection.peer_node_id) == peer.node_id
-    };
     out.connected = wanted.iter().all(|(_, peer)| {
-        let found = running.connections.iter().find(|c| is_peer(peer, c));
+        let found = running.connections.iter().find(|c| c.leads_to(peer));
         found.is_some_and(kernel::Connection::is_connected)
     });
     let here = running

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the kernel knows of a resource, as `drbdsetup status --json` tells it.
 
+use drbd_conf::model::Host;
 use serde::Deserialize;
 
 use crate::call::{Call, Limit, Runner};
+use crate::driver;
 
 /// A resource.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -71,6 +73,11 @@ pub(crate) struct PeerDevice {
 impl Connection {
     pub(crate) fn is_connected(&self) -> bool {
         self.connection_state == "Connected"
+    }
+
+    /// Whether it leads to this host; a driver of generation 8.4 has one connection, and no numbers for nodes.
+    pub(crate) fn leads_to(&self, peer: &Host) -> bool {
+        driver::dialect().is_84() || Some(self.peer_node_id) == peer.node_id
     }
 }
 

@@ -110,14 +110,29 @@ fn the_format_on_the_disk_is_used_as_found() {
 #[test]
 fn a_driver_of_the_old_generation_gets_its_own_calls() {
     let directory = scratch("old", CONFIG);
+    let program = |name: &str, script: &str| {
+        let path = directory.join(name);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    // Without a drbdsetup-84 the other one is told which driver it is for.
+    program(
+        "drbdsetup",
+        "#!/bin/sh\necho \"$DRBD_DRIVER_VERSION_OVERRIDE $*\"\n",
+    );
     let output = drbdadm(&directory, "8.4.11", &["down", "r0"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stdout(&output), "8.4.11 down r0\n");
+    let output = drbdadm(
+        &directory,
+        "8.4.11",
+        &["-s", "/nonexistent/x", "down", "r0"],
+    );
     assert_eq!(output.status.code(), Some(20));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("cannot start drbdsetup-84"), "{text}");
-    assert!(text.contains("apt install drbd-utils"), "{text}");
-    let old = directory.join("drbdsetup-84");
-    std::fs::write(&old, "#!/bin/sh\necho \"old $*\"\nexit 11\n").unwrap();
-    std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(text.contains("cannot start /nonexistent/x"), "{text}");
+    assert!(text.contains("name it: drbdadm -s PATH"), "{text}");
+    program("drbdsetup-84", "#!/bin/sh\necho \"old $*\"\nexit 11\n");
     let output = drbdadm(&directory, "8.4.11", &["primary", "--force", "r0"]);
     assert_eq!(output.status.code(), Some(11));
     assert_eq!(stdout(&output), "old primary 1 --force\n");

@@ -114,7 +114,7 @@ fn end_of_report(lines: &[&str], start: usize) -> usize {
         if at > start && line.contains("------------[ cut here ]") {
             return at;
         }
-        if is_alarm(line) || line.contains("</TASK>") {
+        if is_alarm(line) || line.contains("</TASK>") || is_register_dump(line) {
             last_alarm = at;
         }
         // In a trace the lines between the alarms begin with a space or a
@@ -126,6 +126,13 @@ fn end_of_report(lines: &[&str], start: usize) -> usize {
         }
     }
     lines.len()
+}
+
+/// A line of the registers, which stand between what is wrong and where it happened.
+fn is_register_dump(line: &str) -> bool {
+    ["RIP: ", "RSP: ", "CS:  ", "CR2: "]
+        .iter()
+        .any(|register| line.contains(register))
 }
 
 fn in_trace(lines: &[&str], at: usize) -> bool {
@@ -184,6 +191,19 @@ mod tests {
     fn what_is_known_of_stock_passes_there_only() {
         assert_eq!(reports(SLEEP, &known_of_stock()).len(), 0);
         assert_eq!(reports(SLEEP, &[]).len(), 1);
+    }
+
+    #[test]
+    fn registers_do_not_end_a_report() {
+        let text = "[9.0] Voluntary context switch within RCU read-side critical section!\n\
+            [9.0] WARNING: kernel/rcu/tree_plugin.h:332 at rcu_note_context_switch+0x5/0x6, CPU#0: drbd_w_r0/179\n\
+            [9.1] Modules linked in: drbd lru_cache erofs overlay\n[9.1] CPU: 0 UID: 0 PID: 179 Comm: drbd_w_r0\n\
+            [9.2] Hardware name: QEMU\n[9.2] RIP: 0010:rcu_note_context_switch+0x375/0x590\n[9.2] Code: 48 ff\n\
+            [9.2] RSP: 0018:1 EFLAGS: 2\n[9.2] RAX: 1\n[9.2] RDX: 0\n[9.2] RBP: f\n[9.2] R10: 0\n[9.2] R13: 0\n\
+            [9.2] FS:  0\n[9.2] CS:  0010 DS: 0000\n[9.2] CR2: 7 CR3: 1 CR4: 6\n[9.3] Call Trace:\n[9.3]  <TASK>\n\
+            [9.3]  drbd_md_sync+0x6c/0x160 [drbd]\n[9.3]  </TASK>\n[9.3] ---[ end trace 0000000000000000 ]---\n";
+        assert_eq!(reports(text, &known_of_stock()), [String::new(); 0]);
+        assert_eq!(reports(text, &[]).len(), 1);
     }
 
     #[test]

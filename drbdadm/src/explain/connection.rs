@@ -6,7 +6,7 @@ use drbd_conf::model::Host;
 use super::generations::{Generations, Relation};
 use super::{log, Asked, Finding};
 use crate::call::{Call, Limit};
-use crate::{context, kernel};
+use crate::{context, driver, kernel};
 
 /// One peer of the configuration.
 pub(super) fn explain(asked: &Asked<'_>, running: &kernel::Resource, peer: &Host) -> Vec<Finding> {
@@ -15,7 +15,7 @@ pub(super) fn explain(asked: &Asked<'_>, running: &kernel::Resource, peer: &Host
     let found = running
         .connections
         .iter()
-        .find(|connection| Some(connection.peer_node_id) == peer.node_id);
+        .find(|connection| connection.leads_to(peer));
     let Some(connection) = found else {
         return vec![Finding::new(about, "the kernel does not know it")
             .because("it was added to the configuration after the resource was brought up, or removed by hand")
@@ -189,8 +189,14 @@ fn alone(
 
 /// What the metadata of this node says of the peer.
 fn generations(asked: &Asked<'_>, peer_node_id: u32, volume: u32) -> Option<Generations> {
-    let (peer, volume) = (peer_node_id.to_string(), volume.to_string());
-    let args = ["get-gi", asked.name(), &peer, &volume];
+    let args: Vec<String> = if driver::dialect().is_84() {
+        let minor = asked.selection.host.volume(volume)?.minor?;
+        vec!["get-gi".to_owned(), minor.to_string()]
+    } else {
+        let place = [peer_node_id.to_string(), volume.to_string()];
+        let words = ["get-gi".to_owned(), asked.name().to_owned()];
+        words.into_iter().chain(place).collect()
+    };
     let text = asked
         .runner
         .output(&Call::setup(asked.name(), Limit::Short, args))?;

@@ -4,6 +4,7 @@
 mod authentication;
 mod bad_peer;
 mod checksum_resync;
+mod command_table;
 mod congestion;
 mod connect_together;
 mod debian_tools;
