@@ -13,14 +13,15 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::ArgMatches;
-use drbd_netlink::{load_module, Client, Error, Resource, Snapshot};
+use drbd_netlink::{Client, Resource, Snapshot};
 
 use crate::cli::{parse_minor, Action, CommandSpec, Place, COMMANDS};
 use crate::render::Style;
+use crate::session::Session;
 use crate::{exit, Failure};
 
 /// Runs the command that was typed.
-pub(crate) fn run(matches: &ArgMatches) -> Result<u8, Failure> {
+pub(crate) fn run(matches: &ArgMatches, session: &mut Session) -> Result<u8, Failure> {
     let Some((name, matches)) = matches.subcommand() else {
         return Err(Failure::Usage("no command".into()));
     };
@@ -28,7 +29,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<u8, Failure> {
         return Err(Failure::Usage(format!("unknown command '{name}'")));
     };
     let asked = Asked { spec, matches };
-    let mut client = match open() {
+    let mut client = match session.client() {
         Ok(client) => client,
         // Without the module there is nothing to take down.
         Err(Failure::NoModule(_))
@@ -38,7 +39,11 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<u8, Failure> {
         }
         Err(failure) => return Err(failure),
     };
-    execute(&mut client, &asked, &mut io::stdout().lock())
+    let done = execute(&mut client, &asked, &mut io::stdout().lock());
+    if !matches!(done, Err(Failure::Kernel(_))) {
+        session.keep(client);
+    }
+    done
 }
 
 fn execute(client: &mut Client, asked: &Asked<'_>, out: &mut dyn Write) -> Result<u8, Failure> {
@@ -51,17 +56,6 @@ fn execute(client: &mut Client, asked: &Asked<'_>, out: &mut dyn Write) -> Resul
         Action::Show => show::show(client, asked, out),
         Action::Query(query) => query::query(client, asked, query, out),
         Action::Wait(wait) => wait::wait(client, asked, wait),
-    }
-}
-
-/// Finds the family, loading the module if need be.
-fn open() -> Result<Client, Failure> {
-    match Client::open() {
-        Err(Error::NoFamily) => {
-            load_module().map_err(|error| Failure::NoModule(error.to_string()))?;
-            Ok(Client::open()?)
-        }
-        result => Ok(result?),
     }
 }
 
