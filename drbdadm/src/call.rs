@@ -8,19 +8,32 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use drbd_conf::model::Global;
+use serde::{Deserialize, Serialize};
 use wait_timeout::ChildExt as _;
 
 use crate::cli::Request;
 use crate::driver;
 use crate::failure::CANNOT_EXECUTE;
+use crate::inside::{Inside, Outcome};
 use crate::kernel;
 use crate::progress::Bars;
+use crate::worker::{Order, Streams};
 
 /// Which program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Program {
     Drbdsetup,
     Drbdmeta,
+}
+
+impl Program {
+    /// Its name, as it is installed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Program::Drbdsetup => "drbdsetup",
+            Program::Drbdmeta => "drbdmeta",
+        }
+    }
 }
 
 /// How long a call may take.
@@ -104,6 +117,9 @@ impl Call {
 pub(crate) struct Runner {
     drbdsetup: String,
     drbdmeta: String,
+    /// The programs were named on the command line: drbdsetup, drbdmeta.
+    named: [bool; 2],
+    inside: Inside,
     /// The programs are those of generation 8.4.
     is_84: bool,
     variable: Option<String>,
@@ -128,6 +144,8 @@ impl Runner {
             is_84,
             drbdsetup: helper(request, request.drbdsetup.as_deref(), drbdsetup),
             drbdmeta: helper(request, request.drbdmeta.as_deref(), "drbdmeta"),
+            named: [request.drbdsetup.is_some(), request.drbdmeta.is_some()],
+            inside: Inside::default(),
             variable: request.variable.clone(),
             print: request.dry_run || (request.verbose > 0 && request.command.name != "status"),
             dry_run: request.dry_run,
@@ -179,23 +197,59 @@ impl Runner {
         status
     }
 
-    fn command(&self, call: &Call) -> Command {
-        let named = self.program(call.program);
-        if !self.is_84 || call.program == Program::Drbdmeta || is_there(named) {
-            let mut command = Command::new(named);
-            command.args(&call.args);
-            return command;
+    /// The program to be started: every drbdsetup works with a driver of 8.4, by itself or with the old one that it
+    /// knows of.
+    fn executable(&self, program: Program) -> &str {
+        let named = self.program(program);
+        if self.is_84 && program == Program::Drbdsetup && !is_there(named) {
+            return named.strip_suffix("-84").unwrap_or(named);
         }
-        // Every drbdsetup works with a driver of that generation, by itself or with the old one that it knows of.
-        let beside = named.strip_suffix("-84").unwrap_or(named);
-        let mut command = Command::new(beside);
-        command
-            .args(&call.args)
-            .env("DRBD_DRIVER_VERSION_OVERRIDE", "8.4.11");
+        named
+    }
+
+    fn command(&self, call: &Call) -> Command {
+        let program = self.executable(call.program);
+        let mut command = Command::new(program);
+        command.args(&call.args);
+        if program != self.program(call.program) {
+            command.env("DRBD_DRIVER_VERSION_OVERRIDE", "8.4.11");
+        }
         command
     }
 
+    /// Has a call carried out without a process of its own; `None` if it has to be
+    /// one: it is not ours, or may take as long as it likes or ask a question.
+    fn inside(&self, call: &Call, streams: Streams) -> Option<Outcome> {
+        let [setup, meta] = self.named;
+        let named = match call.program {
+            Program::Drbdsetup => setup,
+            Program::Drbdmeta => meta,
+        };
+        let program = self.executable(call.program);
+        let path = std::env::var("PATH").unwrap_or_default();
+        if named || call.limit == Limit::None || !self.inside.serves(call.program, program, &path) {
+            return None;
+        }
+        let order = Order {
+            program: call.program,
+            args: call.args.clone(),
+            streams,
+        };
+        self.inside.order(&order, self.limit(call))
+    }
+
     fn execute(&self, call: &Call) -> i32 {
+        let streams = match (call.quiet, call.optional) {
+            (_, true) => Streams::Silent,
+            (true, false) => Streams::Quiet,
+            (false, false) => Streams::Shown,
+        };
+        match self.inside(call, streams) {
+            Some(Outcome::Answered(answer)) => return i32::from(answer.status),
+            Some(Outcome::Late) => return self.conclude(call, Ok(None)),
+            Some(Outcome::Ended(status)) => return self.conclude(call, status.map(Some)),
+            None => {}
+        }
         let program = self.program(call.program);
         let mut command = self.command(call);
         if call.quiet || call.optional {
@@ -214,18 +268,27 @@ impl Runner {
         }
     }
 
-    fn wait(&self, call: &Call, child: &mut Child) -> i32 {
-        let limit = match call.limit {
+    /// How long a call may take.
+    fn limit(&self, call: &Call) -> Option<Duration> {
+        match call.limit {
             Limit::Short => self.short,
             Limit::Medium => self.medium,
             Limit::Long => self.long,
             Limit::None => None,
-        };
-        let ended = match limit {
+        }
+    }
+
+    fn wait(&self, call: &Call, child: &mut Child) -> i32 {
+        let ended = match self.limit(call) {
             Some(limit) => child.wait_timeout(limit),
             None if call.is_wait() => self.watch(call, child).map(Some),
             None => child.wait().map(Some),
         };
+        self.conclude(call, ended)
+    }
+
+    /// Status of a call whose process ended; it did not in time if there is none.
+    fn conclude(&self, call: &Call, ended: std::io::Result<Option<ExitStatus>>) -> i32 {
         match ended {
             Ok(Some(status)) => match (status.code(), status.signal()) {
                 (Some(code), _) => code,
@@ -239,7 +302,7 @@ impl Runner {
                 }
             },
             Ok(None) => {
-                let seconds = limit.map_or(0, |limit| limit.as_secs());
+                let seconds = self.limit(call).map_or(0, |limit| limit.as_secs());
                 eprintln!(
                     "Command '{}' did not terminate within {seconds} seconds",
                     self.line(call)
@@ -275,6 +338,13 @@ impl Runner {
     /// What a call prints, or `None` if it fails. Runs in a dry run, too: it
     /// only asks.
     pub(crate) fn output(&self, call: &Call) -> Option<String> {
+        match self.inside(call, Streams::Captured) {
+            Some(Outcome::Answered(answer)) => {
+                return (answer.status == 0).then_some(answer.output);
+            }
+            Some(Outcome::Late | Outcome::Ended(_)) => return None,
+            None => {}
+        }
         let output = self
             .command(call)
             .stdin(Stdio::null())

@@ -3,7 +3,7 @@
 //!
 //! Reads drbd.conf, finds out what a command means on this node, and calls
 //! `drbdsetup` and `drbdmeta` in the right order. It never talks to the kernel
-//! itself.
+//! itself; those of this package run in one process beside it (`worker`).
 
 mod actions;
 mod adjust;
@@ -15,6 +15,7 @@ mod context;
 mod driver;
 mod explain;
 mod failure;
+mod inside;
 mod inspect;
 mod json;
 mod kernel;
@@ -26,6 +27,7 @@ mod registry;
 mod select;
 mod steps;
 mod top;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,9 @@ fn main() -> ExitCode {
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
     let words = argv.get(1..).unwrap_or(&[]);
+    if matches!(words, [word] if word == worker::WORD) {
+        return ExitCode::from(worker::serve());
+    }
     let definition = || cli::definition(drbd_conf::Dialect::V9);
     if let Some(code) = drbd_pages::serve(words, definition, || vec![manual::drbd_conf()]) {
         return ExitCode::from(code);

@@ -106,19 +106,22 @@ pub(crate) fn lock(minor: u32, options: &Options) -> Result<File, Failure> {
 }
 
 /// Whether the minor has a disk at the moment.
-pub(crate) fn is_attached(minor: u32) -> bool {
+pub(crate) fn is_attached(minor: u32, disk_state: &mut dyn FnMut(u32) -> Option<String>) -> bool {
     if !Path::new(&format!("/sys/block/drbd{minor}")).exists() {
         return false;
     }
-    let Ok(output) = Command::new("drbdsetup")
+    disk_state(minor).is_some_and(|own| !matches!(own.as_str(), "" | "Diskless" | "Unconfigured"))
+}
+
+/// State of the minor's own disk as the installed drbdsetup tells it.
+pub(crate) fn ask_drbdsetup(minor: u32) -> Option<String> {
+    let output = Command::new("drbdsetup")
         .args(["dstate", &minor.to_string()])
         .output()
-    else {
-        return false;
-    };
-    let state = String::from_utf8_lossy(&output.stdout);
-    let own = state.trim().split('/').next().unwrap_or("");
-    output.status.success() && !matches!(own, "" | "Diskless" | "Unconfigured")
+        .ok()
+        .filter(|output| output.status.success())?;
+    let states = String::from_utf8_lossy(&output.stdout);
+    states.trim().split('/').next().map(str::to_owned)
 }
 
 fn whole_file() -> libc::flock {

@@ -11,6 +11,7 @@ pub mod exit;
 mod failure;
 mod lock;
 pub mod render;
+mod session;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -19,9 +20,18 @@ use clap::error::ErrorKind;
 
 use cli::Generation;
 pub use failure::Failure;
+pub use session::Session;
+
+/// Stands in every binary of this program: drbdadm takes it for granted there.
+pub const MARK: &str = concat!("drbdsetup of drbd-rs ", env!("CARGO_PKG_VERSION"));
 
 /// Runs the program with the arguments after its name; the result is its exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
+    call(arguments, &mut Session::default())
+}
+
+/// As [`main`], one of several calls in a process: they share the session's socket.
+pub fn call(arguments: impl Iterator<Item = OsString>, session: &mut Session) -> u8 {
     let given: Vec<OsString> = arguments.collect();
     let words: Vec<String> = given
         .iter()
@@ -44,7 +54,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
             };
         }
     };
-    match command::run(&matches, generation) {
+    match command::run(&matches, generation, session) {
         Ok(code) => code,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "{failure}");

@@ -10,7 +10,7 @@ use nix::libc;
 
 use crate::Failure;
 
-const FOLDER: &str = "/var/run/drbd/lock";
+const FOLDER: &str = "/var/lock";
 const LIMIT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 

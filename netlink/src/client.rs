@@ -66,6 +66,12 @@ impl Client {
         &self.family
     }
 
+    /// Whether the family is still the one that was found. It is not once the module was unloaded, or loaded
+    /// again: what was left open then speaks to nobody.
+    pub fn is_current(&mut self) -> bool {
+        Family::resolve(self.transport.as_mut()).is_ok_and(|family| family == self.family)
+    }
+
     /// Sends a request and waits for its reply; repeats it while the kernel is in a transient state.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use drbd_core::genl::{Command, RetCode};
 
 use crate::objects::{Connection, Device, Path, PeerDevice, Resource};
-use crate::{Client, DrbdMessage, Error};
+use crate::{Client, DrbdMessage, Error, RequestMessage};
 
 /// All objects; resources by name, connections by name, volumes ascending.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,15 @@ impl Snapshot {
     ///
     /// [`Error`].
     pub fn read(client: &mut Client) -> Result<Self, Error> {
+        Self::read_about(client, None)
+    }
+
+    /// Reads what belongs to one resource, and the list of resources; everything without a name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub fn read_about(client: &mut Client, resource: Option<&str>) -> Result<Self, Error> {
         let mut snapshot = Self::default();
         let mut commands = vec![
             Command::GetResources,
@@ -40,7 +49,12 @@ impl Snapshot {
             commands.push(Command::GetPaths);
         }
         for command in commands {
-            for message in client.dump_all(command)? {
+            let mut request = RequestMessage::new(command);
+            // The list of resources knows no filter.
+            if let Some(name) = resource.filter(|_| command != Command::GetResources) {
+                request = request.resource(name);
+            }
+            for message in client.dump(&request)? {
                 snapshot.add(&message)?;
             }
         }

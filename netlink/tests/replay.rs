@@ -30,6 +30,90 @@ fn the_family_is_understood() {
     assert!(!client.family().serves(Command::Helper));
 }
 
+/// A kernel whose module is unloaded, and loaded again, while a client is open.
+struct Reloaded {
+    kernel: ReplayKernel,
+    answers: std::collections::VecDeque<Vec<u8>>,
+}
+
+impl Transport for Reloaded {
+    fn send(&mut self, datagram: &[u8]) -> Result<(), drbd_netlink::Error> {
+        self.kernel.send(datagram)
+    }
+
+    fn receive(&mut self, timeout: std::time::Duration) -> Result<Vec<u8>, drbd_netlink::Error> {
+        let recorded = self.kernel.receive(timeout)?;
+        Ok(self.answers.pop_front().unwrap_or(recorded))
+    }
+}
+
+#[test]
+fn a_client_notices_that_the_module_was_loaded_anew() {
+    let family = recording("00-family-and-empty-dump.txt");
+    let known = family.messages[1].bytes.clone();
+    // FAMILY_ID is 0x25 there.
+    let at = known.windows(5).position(|w| w == [6, 0, 1, 0, 0x25]);
+    let mut moved = known.clone();
+    moved[at.unwrap() + 4] = 0x26;
+    // NLMSG_ERROR with ENOENT, as without the module.
+    let mut gone = vec![36, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    gone.extend((-2i32).to_ne_bytes());
+    gone.extend_from_slice(&family.messages[0].bytes[..16]);
+    let answers = [known.clone(), known, gone, moved].into();
+    let kernel = ReplayKernel::new(&[family]);
+    let mut client = Client::over(Box::new(Reloaded { kernel, answers })).unwrap();
+    assert!(client.is_current());
+    assert!(!client.is_current(), "unloaded");
+    assert!(!client.is_current(), "loaded again");
+    assert!(client.is_current());
+}
+
+#[test]
+fn a_snapshot_about_a_resource_asks_for_no_more() {
+    let name = "39-dumps.txt";
+    let requests = |about: Option<&str>| {
+        let kernel = Watched::new(name);
+        let sent = kernel.sent.clone();
+        let mut client = Client::over(Box::new(kernel)).unwrap();
+        let snapshot = Snapshot::read_about(&mut client, about).unwrap();
+        assert!(snapshot.resource("r0").is_some());
+        let sent = sent.borrow();
+        let named = sent.iter().filter(|bytes| bytes.ends_with(b"r0\0\0"));
+        (sent.len(), named.count())
+    };
+    // The family, and five lists; that of the resources knows no filter.
+    assert_eq!(requests(None), (6, 0));
+    assert_eq!(requests(Some("r0")), (6, 4));
+}
+
+/// A recorded kernel that lets others see what it was sent.
+struct Watched {
+    kernel: ReplayKernel,
+    sent: std::rc::Rc<std::cell::RefCell<Vec<Vec<u8>>>>,
+}
+
+impl Watched {
+    fn new(name: &str) -> Watched {
+        let mut family = recording("00-family-and-empty-dump.txt");
+        family.messages.truncate(2);
+        Watched {
+            kernel: ReplayKernel::new(&[family, recording(name)]),
+            sent: std::rc::Rc::default(),
+        }
+    }
+}
+
+impl Transport for Watched {
+    fn send(&mut self, datagram: &[u8]) -> Result<(), drbd_netlink::Error> {
+        self.sent.borrow_mut().push(datagram.to_vec());
+        self.kernel.send(datagram)
+    }
+
+    fn receive(&mut self, timeout: std::time::Duration) -> Result<Vec<u8>, drbd_netlink::Error> {
+        self.kernel.receive(timeout)
+    }
+}
+
 #[test]
 fn replies_carry_code_and_texts() {
     let mut client = client("44-error-reply.txt");

@@ -55,7 +55,7 @@ impl Screen {
             Ok(0) => false,
             Ok(_) => {
                 let mut key = [0; 16];
-                let length = nix::unistd::read(std::os::fd::AsRawFd::as_raw_fd(&stdin), &mut key);
+                let length = nix::unistd::read(&stdin, &mut key);
                 // A terminal that is gone wants no more pictures.
                 length.map_or(true, |length| {
                     length == 0

@@ -14,14 +14,19 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::ArgMatches;
-use drbd_netlink::{load_module, Api, Client, Error, Resource, Snapshot};
+use drbd_netlink::{Api, Client, Resource, Snapshot};
 
 use crate::cli::{parse_minor, Action, CommandSpec, Generation, Place};
 use crate::render::Style;
+use crate::session::Session;
 use crate::{exit, Failure};
 
 /// Runs the command that was typed.
-pub(crate) fn run(matches: &ArgMatches, generation: Generation) -> Result<u8, Failure> {
+pub(crate) fn run(
+    matches: &ArgMatches,
+    generation: Generation,
+    session: &mut Session,
+) -> Result<u8, Failure> {
     let Some((name, matches)) = matches.subcommand() else {
         return Err(Failure::Usage("no command".into()));
     };
@@ -29,7 +34,7 @@ pub(crate) fn run(matches: &ArgMatches, generation: Generation) -> Result<u8, Fa
         return Err(Failure::Usage(format!("unknown command '{name}'")));
     };
     let asked = Asked { spec, matches };
-    let mut client = match open() {
+    let mut client = match session.client() {
         Ok(client) => client,
         // Without the module there is nothing to take down.
         Err(Failure::NoModule(_))
@@ -42,7 +47,11 @@ pub(crate) fn run(matches: &ArgMatches, generation: Generation) -> Result<u8, Fa
     if client.family().api != generation.api() {
         return Err(Failure::OtherGeneration(generation));
     }
-    execute(&mut client, &asked, &mut io::stdout().lock())
+    let done = execute(&mut client, &asked, &mut io::stdout().lock());
+    if !matches!(done, Err(Failure::Kernel(_))) {
+        session.keep(client);
+    }
+    done
 }
 
 fn execute(client: &mut Client, asked: &Asked<'_>, out: &mut dyn Write) -> Result<u8, Failure> {
@@ -57,17 +66,6 @@ fn execute(client: &mut Client, asked: &Asked<'_>, out: &mut dyn Write) -> Resul
         Action::Wait(wait) => wait::wait(client, asked, wait),
         Action::Minor(query) => minor::query(client, asked, query, out),
         Action::WaitMinor(wait) => wait::wait_minor(client, asked, wait),
-    }
-}
-
-/// Finds the family, loading the module if need be.
-fn open() -> Result<Client, Failure> {
-    match Client::open() {
-        Err(Error::NoFamily) => {
-            load_module().map_err(|error| Failure::NoModule(error.to_string()))?;
-            Ok(Client::open()?)
-        }
-        result => Ok(result?),
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn show(
     asked: &Asked<'_>,
     out: &mut dyn Write,
 ) -> Result<u8, Failure> {
-    let snapshot = Snapshot::read(client)?;
+    let snapshot = Snapshot::read_about(client, asked.filter())?;
     let resources = asked.resources(&snapshot)?;
     if client.family().api == Api::V1 {
         return show_old(client, &resources, asked.switch("show-defaults"), out);

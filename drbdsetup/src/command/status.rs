@@ -14,7 +14,7 @@ pub(super) fn status(
     asked: &Asked<'_>,
     out: &mut dyn Write,
 ) -> Result<u8, Failure> {
-    let snapshot = Snapshot::read(client)?;
+    let snapshot = Snapshot::read_about(client, asked.filter())?;
     let resources = asked.resources(&snapshot)?;
     if asked.switch("json") {
         let json = status_json(&snapshot, &resources, Style::from_environment())

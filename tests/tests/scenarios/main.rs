@@ -46,5 +46,6 @@ mod suspend_io;
 mod thin_resync;
 mod tools_of_84;
 mod two_primaries;
+mod up_of_a_hundred_resources;
 mod upgrade_and_back;
 mod verify;

@@ -43,7 +43,14 @@ const MAY_NEED: [(&str, &[&str]); 14] = [
     ),
     (
         "drbdadm",
-        &["drbd_core", "drbd-conf", "drbd-netlink", "drbd-pages"],
+        &[
+            "drbd_core",
+            "drbd-conf",
+            "drbd-netlink",
+            "drbd-pages",
+            "drbdsetup",
+            "drbdmeta",
+        ],
     ),
     (
         "drbdmeta",

@@ -69,7 +69,7 @@ pub(super) const ROWS: &[Row] = &[
     row("status", "drbdadm status r0 | grep -q role:Primary", ""),
     Row {
         lacking: NO_JSON,
-        ..row("status --json", "drbdadm status --json r0 | grep -q '\"role\": \"Primary\"'", "")
+        ..row("drbdsetup status --json", "drbdsetup status --json r0 | grep -q '\"role\": \"Primary\"'", "")
     },
     row("events2 --now", "drbdsetup events2 --now r0 | grep -q '^exists device name:r0 volume:0 minor:0 '", ""),
     row("show", "drbdsetup show r0 | grep -q 'verify-alg.*crc32c'", ""),

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the calls of one process share.
+
+use drbd_core::genl::{Command, RetCode};
+use drbd_netlink::{load_module, Client, Device, Error};
+
+use crate::Failure;
+
+/// The socket to the kernel, kept from one call to the next.
+#[derive(Default)]
+pub struct Session {
+    client: Option<Client>,
+}
+
+impl Session {
+    /// The client of the call before if it still reaches the module, else a new one; loads the module if need be.
+    pub(crate) fn client(&mut self) -> Result<Client, Failure> {
+        if let Some(client) = self.kept() {
+            return Ok(client);
+        }
+        match Client::open() {
+            Err(Error::NoFamily) => {
+                load_module().map_err(|error| Failure::NoModule(error.to_string()))?;
+                Ok(Client::open()?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    fn kept(&mut self) -> Option<Client> {
+        let mut client = self.client.take()?;
+        client.is_current().then_some(client)
+    }
+
+    /// Keeps a client for the next call. One that failed is not worth it: an answer may still be on its way.
+    pub(crate) fn keep(&mut self, client: Client) {
+        self.client = Some(client);
+    }
+
+    /// State of a minor's own disk, as `dstate` prints it; `None` if the kernel does not have the minor or cannot
+    /// be asked. Loads no module: without one nothing is attached.
+    pub fn disk_state(&mut self, minor: u32) -> Option<&'static str> {
+        let mut client = self.kept().or_else(|| Client::open().ok())?;
+        let devices = client.dump_all(Command::GetDevices).ok()?;
+        self.keep(client);
+        devices
+            .iter()
+            .filter(|message| message.header.code() == RetCode::NO_ERROR)
+            .filter_map(|message| Device::decode(message).ok())
+            .find(|device| device.minor == minor)
+            .map(|device| device.info.disk_state.name())
+    }
+}
