@@ -10,8 +10,8 @@ use drbd_core::genl::{Command, Tla};
 
 use super::arguments::Place;
 use super::commands::{
-    changes, local, request, Action, CommandSpec, MinorQuery, Options, Switch, Wait, COLOR, MINOR,
-    RESOURCE, WAITING,
+    changes, local, request, Action, CommandSpec, MinorQuery, Options, Query, Switch, Wait, COLOR,
+    MINOR, RESOURCE, WAITING,
 };
 
 /// An option that no driver has used for long, but that old configurations set.
@@ -242,6 +242,13 @@ pub const COMMANDS_84: &[CommandSpec] = &[
         "check-resize",
         "Note the size of the lower-level device.",
         MinorQuery::CheckResize,
+    ),
+    local(
+        "udev",
+        "Generate output for udev rules.",
+        Action::Query(Query::Udev),
+        MINOR,
+        &[],
     ),
     local(
         "show",

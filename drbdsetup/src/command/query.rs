@@ -116,7 +116,14 @@ fn udev(device: &Device) -> String {
             device.resource, device.volume
         ),
     ];
-    if let Some(disk) = device.info.backing_dev_path.as_str().strip_prefix("/dev/") {
+    // A driver of 8.4 tells it with the options only.
+    let configured = device
+        .disk
+        .as_ref()
+        .and_then(|disk| disk.text("backing_dev"));
+    let told = Some(device.info.backing_dev_path.as_str()).filter(|path| !path.is_empty());
+    let path = told.or(configured).unwrap_or_default();
+    if let Some(disk) = path.strip_prefix("/dev/") {
         lines.push(format!("SYMLINK_BY_DISK=drbd/by-disk/{disk}"));
     }
     lines.join("\n")

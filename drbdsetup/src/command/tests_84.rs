@@ -169,6 +169,18 @@ fn the_status_is_that_of_the_old_tool() {
 }
 
 #[test]
+fn udev_is_told_the_names() {
+    assert_eq!(
+        run_against("13-status.txt", "udev 0"),
+        (
+            Ok(0),
+            "DEVICE=drbd0\nSYMLINK_BY_RES=drbd/by-res/r0/0\nSYMLINK_BY_DISK=drbd/by-disk/vda\n"
+                .into()
+        )
+    );
+}
+
+#[test]
 fn the_configuration_is_shown_as_the_old_tool_does() {
     let (result, text) = run_against("13-status.txt", "show r0");
     assert_eq!(result, Ok(0));
