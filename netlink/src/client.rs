@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drbd_core::genl::{info_texts, Command, RetCode, UserHeader};
+use drbd_core::genl::{info_texts, Command, Context, RetCode, UserHeader, NO_MINOR};
 use netlink_packet_core::{
     NetlinkHeader, NetlinkMessage, NetlinkPayload, NLM_F_DUMP, NLM_F_REQUEST,
 };
@@ -124,6 +124,37 @@ impl Client {
     ///
     /// [`Error`].
     pub fn dump(&mut self, request: &RequestMessage) -> Result<Vec<DrbdMessage>, Error> {
+        match request.resource_name() {
+            Some(name) if self.family.api == Api::V1 => self.dump_of(name, request),
+            _ => self.dump_asked(request),
+        }
+    }
+
+    /// A driver of 8.4 that is asked for a resource it does not have repeats its refusal for ever (control-plane.md
+    /// section 4.2), so it is asked for all.
+    fn dump_of(&mut self, name: &str, request: &RequestMessage) -> Result<Vec<DrbdMessage>, Error> {
+        let of_it = |records: Vec<DrbdMessage>| -> Result<Vec<DrbdMessage>, Error> {
+            let mut kept = Vec::new();
+            for record in records {
+                if Context::find(&record.attributes)?.resource == Some(name) {
+                    kept.push(record);
+                }
+            }
+            Ok(kept)
+        };
+        let all = self.dump_asked(&request.clone().of_every_resource())?;
+        let found = of_it(all)?;
+        if found.is_empty() && of_it(self.dump_all(Command::GetResources)?)?.is_empty() {
+            return Ok(vec![DrbdMessage {
+                command: request.command_number(),
+                header: UserHeader::reply(NO_MINOR, RetCode::ERR_RES_NOT_KNOWN),
+                attributes: Vec::new(),
+            }]);
+        }
+        Ok(found)
+    }
+
+    fn dump_asked(&mut self, request: &RequestMessage) -> Result<Vec<DrbdMessage>, Error> {
         let message = request.message(self.family.api)?;
         let sequence = self.send(message, NLM_F_REQUEST | NLM_F_DUMP)?;
         let mut records = Vec::new();

@@ -51,6 +51,22 @@ impl RequestMessage {
         self
     }
 
+    /// The resource it is about.
+    pub(crate) fn resource_name(&self) -> Option<&str> {
+        self.resource.as_deref()
+    }
+
+    /// The same about every resource.
+    pub(crate) fn of_every_resource(mut self) -> Self {
+        self.resource = None;
+        self
+    }
+
+    /// Number of the command.
+    pub(crate) fn command_number(&self) -> u8 {
+        self.command.number()
+    }
+
     /// About this peer of the resource.
     #[must_use]
     pub fn peer(mut self, node_id: u32) -> Self {

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::ArgMatches;
-use drbd_netlink::{Api, Client, Resource, Snapshot};
+use drbd_netlink::{Api, Client, Error, Resource, Snapshot};
 
 use crate::cli::{parse_minor, Action, CommandSpec, Generation, Place};
 use crate::render::Style;
@@ -104,6 +104,14 @@ impl Asked<'_> {
     /// The resource a showing command is limited to.
     fn filter(&self) -> Option<&str> {
         Some(self.text(Place::ResourceOrAll)).filter(|name| !name.is_empty() && *name != "all")
+    }
+
+    /// What a showing command shows of. In 8.4 a minor may stand for its resource, so all have to be looked at.
+    fn snapshot(&self, client: &mut Client) -> Result<Snapshot, Error> {
+        match client.family().api {
+            Api::V1 => Snapshot::read(client),
+            Api::V2 => Snapshot::read_about(client, self.filter()),
+        }
     }
 
     fn switch(&self, name: &str) -> bool {

@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use drbd_core::genl::Command;
-use drbd_netlink::{Api, Client, Resource, Snapshot};
+use drbd_netlink::{Api, Client, Resource};
 
 use super::{print, style, Asked};
 use crate::render::{show_84, show_json, show_text};
@@ -15,7 +15,7 @@ pub(super) fn show(
     asked: &Asked<'_>,
     out: &mut dyn Write,
 ) -> Result<u8, Failure> {
-    let snapshot = Snapshot::read_about(client, asked.filter())?;
+    let snapshot = asked.snapshot(client)?;
     let resources = asked.resources(&snapshot)?;
     if client.family().api == Api::V1 {
         return show_old(client, &resources, asked.switch("show-defaults"), out);

@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use drbd_netlink::{Client, Snapshot};
+use drbd_netlink::Client;
 
 use super::{print, style, Asked};
 use crate::render::{status_json, status_text, StatusOptions, Style};
@@ -14,7 +14,7 @@ pub(super) fn status(
     asked: &Asked<'_>,
     out: &mut dyn Write,
 ) -> Result<u8, Failure> {
-    let snapshot = Snapshot::read_about(client, asked.filter())?;
+    let snapshot = asked.snapshot(client)?;
     let resources = asked.resources(&snapshot)?;
     if asked.switch("json") {
         let json = status_json(&snapshot, &resources, Style::from_environment())

@@ -168,6 +168,35 @@ fn the_status_is_that_of_the_old_tool() {
     assert_eq!(json[0]["devices"][0]["disk-state"], "UpToDate");
 }
 
+/// The driver's refusal of an unknown resource would never end: it is not asked for one.
+#[test]
+fn no_list_is_asked_for_with_a_filter() {
+    let (result, _) = run_against("31-show-nosuch.txt", "status nosuch");
+    assert!(
+        result
+            .unwrap_err()
+            .starts_with("nosuch: No such resource\n"),
+        "the refusal"
+    );
+    assert_eq!(
+        run_against("13-status.txt", "status 0").1,
+        run_against("13-status.txt", "status r0").1
+    );
+    let mut family = recording("01-new-resource.txt");
+    family.messages.truncate(2);
+    let kernel = ReplayKernel::new(&[family, recording("13-status.txt")]);
+    let mut client = Client::over(Box::new(kernel)).unwrap();
+    let request = |name| {
+        drbd_netlink::RequestMessage::new(drbd_core::genl::Command::GetDevices).resource(name)
+    };
+    assert_eq!(client.dump(&request("r0")).unwrap().len(), 1);
+    let unknown = client.dump(&request("r1")).unwrap();
+    assert_eq!(
+        unknown[0].header.code(),
+        drbd_core::genl::RetCode::ERR_RES_NOT_KNOWN
+    );
+}
+
 #[test]
 fn udev_is_told_the_names() {
     assert_eq!(
