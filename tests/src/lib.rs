@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod config;
 pub mod dice;
 pub mod disks;
+pub mod golden;
 pub mod load;
 pub mod pacemaker;
 pub mod recorder;
