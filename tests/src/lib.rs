@@ -17,6 +17,7 @@ pub mod golden;
 pub mod load;
 pub mod pacemaker;
 pub mod recorder;
+pub mod replay;
 pub mod scenario;
 pub mod side;
 pub mod view;

@@ -2,12 +2,24 @@
 //! What drbd-utils sent to DRBD 9.3.3, byte by byte but for addresses, is sent to our module, in the recorded order and in
 //! the states it was sent in: the same codes, and the same facts in replies and dumps.
 
-use std::collections::BTreeSet;
-
-use anyhow::{ensure, Result};
-use drbd_tests::golden::{compare, fit, Exchange, Recordings, PLAYER};
+use anyhow::Result;
+use drbd_tests::replay::{Play, Refused, World};
 use drbd_tests::scenario::step;
-use drbd_tests::{scenario, Cluster, Setup, Side};
+use drbd_tests::{scenario, Setup};
+
+const WORLD: World = World {
+    folder: "drbd9/nl",
+    addresses: [[10, 9, 0, 1], [10, 9, 0, 2]],
+    texts: &[],
+    of_the_run: OF_THE_RUN,
+    refused: &[Refused {
+        request: ("20-resource-options-quorum.txt", 0),
+        code: 162,
+        words: "quorum",
+        reason: "quorum is not implemented; between two nodes it decides nothing",
+    }],
+    silent: &["21-peer-lost-quorum-lost.txt"],
+};
 
 /// Attributes whose values another run of the same driver would have had otherwise.
 const OF_THE_RUN: &[(&str, &str)] = &[
@@ -23,168 +35,13 @@ const OF_THE_RUN: &[(&str, &str)] = &[
     ("PEER_DEVICE_STATISTICS.peer_dev_bitmap_uuid", "random"),
 ];
 
-/// A request that asks for what this module does not have: its code, a piece of the sentence, and the reason.
-const REFUSED: &[(&str, usize, i32, &str, &str)] = &[(
-    "20-resource-options-quorum.txt",
-    0,
-    162,
-    "quorum",
-    "quorum is not implemented; with two nodes it decides nothing",
-)];
-
-/// Files in which nothing is asked.
-const SILENT: &[&str] = &["21-peer-lost-quorum-lost.txt"];
-
 #[test]
 fn golden_requests() {
     scenario("golden_requests", &Setup::default(), |cluster| {
-        let mut play = Play {
-            cluster,
-            recordings: Recordings::open("drbd9/nl")?,
-            played: BTreeSet::new(),
-            count: 0,
-            differences: Vec::new(),
-        };
-        for side in cluster.sides() {
-            let player = std::path::Path::new(env!("CARGO_BIN_EXE_play"));
-            side.node.put_file(player, PLAYER)?;
-            side.sh(&format!("chmod 755 {PLAYER}"))?;
-        }
+        let mut play = Play::new(cluster, &WORLD, env!("CARGO_BIN_EXE_play"))?;
         story(&mut play)?;
         play.end()
     });
-}
-
-struct Play<'a> {
-    cluster: &'a Cluster,
-    recordings: Recordings,
-    played: BTreeSet<String>,
-    count: usize,
-    differences: Vec<String>,
-}
-
-impl Play<'_> {
-    fn alpha(&self) -> &Side {
-        &self.cluster.alpha
-    }
-
-    fn beta(&self) -> &Side {
-        &self.cluster.beta
-    }
-
-    /// Everything of a file, from alpha.
-    fn file(&mut self, file: &str) -> Result<()> {
-        self.part(file, 0..usize::MAX, false, "")
-    }
-
-    /// Some requests of a file.
-    fn part(
-        &mut self,
-        file: &str,
-        range: std::ops::Range<usize>,
-        on_beta: bool,
-        before: &str,
-    ) -> Result<()> {
-        let mut recorded = self.recordings.exchanges(file)?;
-        let end = range.end.min(recorded.len());
-        ensure!(range.start < end, "{file} has no such requests");
-        recorded.iter_mut().for_each(|exchange| self.fit(exchange));
-        let recorded = &recorded[range.start..end];
-        let requests: Vec<Vec<u8>> = recorded.iter().map(|one| one.request.clone()).collect();
-        let side = if on_beta { self.beta() } else { self.alpha() };
-        let found = self.recordings.play(&side.node, before, &requests)?;
-        for (at, (recorded, found)) in recorded.iter().zip(&found).enumerate() {
-            let at = at + range.start;
-            self.judge(file, at, recorded, found);
-        }
-        self.played.insert(file.to_owned());
-        self.count += requests.len();
-        Ok(())
-    }
-
-    fn judge(&mut self, file: &str, at: usize, recorded: &Exchange, found: &Exchange) {
-        let refused = REFUSED.iter().find(|one| (one.0, one.1) == (file, at));
-        let list = match refused {
-            Some((_, _, code, words, _)) => {
-                let facts = found
-                    .answers
-                    .last()
-                    .map(|bytes| self.recordings.facts(bytes));
-                let named = facts.as_ref().is_some_and(|facts| {
-                    facts.code == Some(*code) && facts.texts.iter().any(|text| text.contains(words))
-                });
-                match named {
-                    true => Vec::new(),
-                    false => vec![format!(
-                        "{facts:?}, not {code} and a sentence about {words}"
-                    )],
-                }
-            }
-            None => compare(&self.recordings, recorded, found, OF_THE_RUN),
-        };
-        for difference in list {
-            println!("    {file} {at}: {difference}");
-            self.differences.push(format!("{file} {at}: {difference}"));
-        }
-    }
-
-    /// Puts the addresses of this cluster in the place of the recorded ones.
-    fn fit(&self, exchange: &mut Exchange) {
-        let here = [self.alpha(), self.beta()].map(|side| side.node.ip(0).octets());
-        let messages = exchange.answers.iter_mut().chain([&mut exchange.request]);
-        for message in messages {
-            for (recorded, here) in [[10, 9, 0, 1], [10, 9, 0, 2]].iter().zip(&here) {
-                fit(message, recorded, here);
-            }
-        }
-    }
-
-    /// Configures a node as those of the recordings were, by hand.
-    fn configure(&self, on_beta: bool) -> Result<()> {
-        let (side, other) = match on_beta {
-            true => (self.beta(), self.alpha()),
-            false => (self.alpha(), self.beta()),
-        };
-        let (own, peer) = (u8::from(on_beta), u8::from(!on_beta));
-        side.sh(&format!(
-            "set -e; drbdsetup new-resource r0 {own}; drbdsetup new-minor r0 0 0
-             drbdsetup new-peer r0 {peer} --_name=n{} --protocol=C --ping-timeout=200 --timeout=290 \
-                --ping-int=30 --connect-int=30
-             drbdsetup new-path r0 {peer} ipv4:{}:7788 ipv4:{}:7788
-             drbdmeta 0 v09 /dev/vdb internal apply-al
-             drbdsetup attach 0 /dev/vdb /dev/vdb internal; drbdsetup connect r0 {peer}",
-            peer + 1,
-            side.node.ip(0),
-            other.node.ip(0)
-        ))
-        .map(drop)
-    }
-
-    fn healthy(&self) -> Result<()> {
-        self.alpha().wait_healthy()?;
-        self.beta().wait_healthy().map(drop)
-    }
-
-    fn end(self) -> Result<()> {
-        let files: BTreeSet<String> = self.recordings.files()?.into_iter().collect();
-        let left: Vec<&String> = files
-            .difference(&self.played)
-            .filter(|file| !SILENT.contains(&file.as_str()))
-            .collect();
-        println!(
-            "{} requests of {} files, {} differences",
-            self.count,
-            self.played.len(),
-            self.differences.len()
-        );
-        ensure!(left.is_empty(), "not played: {left:?}");
-        ensure!(
-            self.differences.is_empty(),
-            "{}",
-            self.differences.join("\n")
-        );
-        Ok(())
-    }
 }
 
 fn story(play: &mut Play<'_>) -> Result<()> {
@@ -199,10 +56,10 @@ fn story(play: &mut Play<'_>) -> Result<()> {
 }
 
 fn first_connection(play: &mut Play<'_>) -> Result<()> {
-    for side in play.cluster.sides() {
+    for side in play.cluster().sides() {
         side.sh("drbdmeta --force 0 v09 /dev/vdb internal create-md 1")?;
     }
-    play.configure(true)?;
+    configure(play, true)?;
     play.file("00-family-and-empty-dump.txt")?;
     play.file("01-new-resource.txt")?;
     play.file("02-new-minor.txt")?;
@@ -220,18 +77,18 @@ fn resync_and_verify(play: &mut Play<'_>) -> Result<()> {
     play.file("09-primary-force.txt")?;
     play.file("10-pause-sync.txt")?;
     play.file("11-resume-sync.txt")?;
-    for (side, peer) in play.cluster.sides().into_iter().zip([1, 0]) {
+    for (side, peer) in play.cluster().sides().into_iter().zip([1, 0]) {
         side.sh(&format!(
             "drbdsetup peer-device-options r0 {peer} 0 --set-defaults --c-max-rate=1G"
         ))?;
     }
-    play.healthy()?;
+    healthy(play)?;
     play.beta()
         .sh("drbdsetup net-options r0 0 --verify-alg=crc32c")?;
     play.file("13-verify.txt")?;
-    play.healthy()?;
+    healthy(play)?;
     play.file("13b-verify.txt")?;
-    play.healthy()
+    healthy(play)
 }
 
 fn disk_and_connection(play: &mut Play<'_>) -> Result<()> {
@@ -241,10 +98,10 @@ fn disk_and_connection(play: &mut Play<'_>) -> Result<()> {
     play.alpha()
         .sh("drbdmeta 0 v09 /dev/vdb internal apply-al")?;
     play.file("17-attach-while-connected.txt")?;
-    play.healthy()?;
+    healthy(play)?;
     play.file("18-disconnect.txt")?;
     play.file("19-reconnect.txt")?;
-    play.healthy()?;
+    healthy(play)?;
     play.file("20-resource-options-quorum.txt")?;
     play.file("21-disk-options.txt")
 }
@@ -262,34 +119,34 @@ fn split_brain(play: &mut Play<'_>) -> Result<()> {
     play.alpha().wait_connection("StandAlone")?;
     play.beta().sh("drbdsetup disconnect r0 0")?;
     play.alpha().sh("drbdsetup connect r0 1")?;
-    play.part("23-discard-my-data.txt", 0..usize::MAX, true, "")?;
-    play.healthy()
+    play.part("23-discard-my-data.txt", 0..1, play.beta(), "")?;
+    healthy(play)
 }
 
 fn roles_and_data(play: &mut Play<'_>) -> Result<()> {
     play.alpha().sh("drbdsetup primary r0")?;
     play.file("32-secondary.txt")?;
     let file = "33-auto-promote.txt";
-    play.part(file, 0..1, false, "")?;
+    play.part(file, 0..1, play.alpha(), "")?;
     // There is no automatic promotion: the option says so, and the administrator does it.
     play.alpha().sh("drbdsetup primary r0")?;
-    play.part(file, 1..3, false, "exec 9<>/dev/drbd0;")?;
+    play.part(file, 1..3, play.alpha(), "exec 9<>/dev/drbd0;")?;
     play.alpha().sh("drbdsetup secondary r0")?;
-    play.part(file, 3..4, false, "")?;
+    play.part(file, 3..4, play.alpha(), "")?;
     play.file("34-invalidate.txt")?;
-    play.healthy()?;
+    healthy(play)?;
     play.file("35-invalidate-remote.txt")?;
-    play.healthy()?;
+    healthy(play)?;
     play.file("36-rename.txt")
 }
 
 fn dumps(play: &mut Play<'_>) -> Result<()> {
-    for side in play.cluster.sides() {
+    for side in play.cluster().sides() {
         side.sh("drbdsetup down r0")?;
     }
-    play.configure(true)?;
-    play.configure(false)?;
-    play.healthy()?;
+    configure(play, true)?;
+    configure(play, false)?;
+    healthy(play)?;
     play.file("37-get-timeout-type.txt")?;
     play.file("38-initial-state.txt")?;
     play.file("39-dumps.txt")
@@ -300,10 +157,15 @@ fn refusals(play: &mut Play<'_>) -> Result<()> {
     play.file("45-new-current-uuid-refused.txt")?;
     play.file("46-forget-peer.txt")?;
     play.file("47-invalidate.txt")?;
-    play.healthy()?;
+    healthy(play)?;
     play.alpha().sh("drbdsetup primary r0")?;
     let nobody = "setpriv --reuid=65534 --clear-groups --inh-caps=-all";
-    play.part("48-unprivileged-dump.txt", 0..usize::MAX, false, nobody)?;
+    play.part(
+        "48-unprivileged-dump.txt",
+        0..usize::MAX,
+        play.alpha(),
+        nobody,
+    )?;
     play.alpha().sh("drbdsetup secondary r0").map(drop)
 }
 
@@ -311,18 +173,45 @@ fn the_end(play: &mut Play<'_>) -> Result<()> {
     play.file("40-fence-peer.txt")?;
     play.alpha()
         .sh("drbdsetup resume-io 0; drbdsetup secondary r0; drbdsetup down r0")?;
-    play.configure(false)?;
-    play.healthy()?;
+    configure(play, false)?;
+    healthy(play)?;
     play.file("42-down.txt")?;
     play.alpha()
         .sh("drbdmeta 0 v09 /dev/vdb internal apply-al")?;
     let file = "43-teardown-steps.txt";
-    play.part(file, 0..8, false, "")?;
-    play.healthy()?;
-    play.part(file, 8..usize::MAX, false, "")?;
+    play.part(file, 0..8, play.alpha(), "")?;
+    healthy(play)?;
+    play.part(file, 8..usize::MAX, play.alpha(), "")?;
     play.beta().sh("drbdsetup down r0")?;
-    for side in play.cluster.sides() {
+    for side in play.cluster().sides() {
         side.sh("rmmod drbd")?;
     }
     Ok(())
+}
+
+/// Configures a node as those of the recordings were, by hand.
+fn configure(play: &Play<'_>, on_beta: bool) -> Result<()> {
+    let (side, other) = match on_beta {
+        true => (play.beta(), play.alpha()),
+        false => (play.alpha(), play.beta()),
+    };
+    let (own, peer) = (u8::from(on_beta), u8::from(!on_beta));
+    side.sh(&format!(
+            "set -e; drbdsetup new-resource r0 {own}; drbdsetup new-minor r0 0 0
+             drbdsetup new-peer r0 {peer} --_name=n{} --protocol=C --ping-timeout=200 --timeout=290 \
+                --ping-int=30 --connect-int=30
+             drbdsetup new-path r0 {peer} ipv4:{}:7788 ipv4:{}:7788
+             drbdmeta 0 v09 /dev/vdb internal apply-al
+             drbdsetup attach 0 /dev/vdb /dev/vdb internal; drbdsetup connect r0 {peer}",
+            peer + 1,
+            side.node.ip(0),
+            other.node.ip(0)
+        ))
+        .map(drop)
+}
+
+/// Waits until both have the same good data.
+fn healthy(play: &Play<'_>) -> Result<()> {
+    play.alpha().wait_healthy()?;
+    play.beta().wait_healthy().map(drop)
 }
