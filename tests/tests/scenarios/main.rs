@@ -15,6 +15,8 @@ mod diskless_primary;
 mod drbdmeta_of_debian;
 mod fencing;
 mod flush_and_fua;
+mod golden_requests;
+mod golden_requests_of_84;
 mod helpers;
 mod initial_sync_and_failover;
 mod ipv6;
