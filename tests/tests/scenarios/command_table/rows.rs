@@ -21,8 +21,8 @@ pub(super) struct Row {
 /// Tools that refuse a command.
 pub(super) struct Lack {
     tools: Tools,
-    /// Only for drivers with the interface of 8.4.
-    old_only: bool,
+    /// With which drivers.
+    drivers: &'static [Driver],
     /// Exit status.
     pub(super) status: i32,
     /// Why, for the table.
@@ -31,7 +31,7 @@ pub(super) struct Lack {
 
 impl Lack {
     pub(super) fn is_for(&self, tools: Tools, driver: Driver) -> bool {
-        self.tools == tools && (driver.is_old() || !self.old_only)
+        self.tools == tools && self.drivers.contains(&driver)
     }
 }
 
@@ -48,9 +48,17 @@ const fn row(name: &'static str, command: &'static str, effect: &'static str) ->
 
 const NO_JSON: &[Lack] = &[Lack {
     tools: Tools::Debian,
-    old_only: true,
+    drivers: &[Driver::OursAsOld, Driver::InTree],
     status: 1,
     reason: "no JSON in 8.4",
+}];
+
+/// Debian's drbdadm takes auto-promote for on when a file does not speak of it, and finds it off each time.
+const AUTO_PROMOTE: &[Lack] = &[Lack {
+    tools: Tools::Debian,
+    drivers: &[Driver::Ours],
+    status: 1,
+    reason: "sets the resource options again: auto-promote is off in our module",
 }];
 
 const HEALTHY: &str = "drbdsetup status r0 --verbose | tr -s ' \\n' ' ' | grep -q ' disk:UpToDate.*connection:Connected.*replication:Established peer-disk:UpToDate'";
@@ -76,7 +84,14 @@ pub(super) const ROWS: &[Row] = &[
     row("get-gi", "drbdadm get-gi r0 | grep -qE '^[0-9A-F]{16}:'", ""),
     row("show-gi", "drbdadm show-gi r0 | grep -q 'Bitmap.s base data generation UUID'", ""),
     row("dump", "drbdadm dump r0 | grep -q 'resource r0'", ""),
-    row("adjust, nothing to do", "test -z \"$(drbdadm -d adjust r0)\" && drbdadm adjust r0", HEALTHY),
+    Row {
+        lacking: AUTO_PROMOTE,
+        ..row(
+            "adjust, nothing to do",
+            "plan=$(drbdadm -d adjust r0); echo \"$plan\"; test -z \"$plan\" && drbdadm adjust r0",
+            HEALTHY,
+        )
+    },
     row("disk-options", "drbdadm disk-options --al-extents=1001 r0", "drbdsetup show r0 | grep -q 'al-extents.*1001'"),
     row("net-options", "drbdadm net-options --ping-timeout=17 r0", "drbdsetup show r0 | grep -q 'ping-timeout.*17'"),
     row("resource-options", "drbdadm resource-options --on-no-data-accessible=suspend-io r0",
