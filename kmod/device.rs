@@ -17,6 +17,7 @@ use crate::{
         lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, SpinLockIrq},
         mem::Buf,
         pages::{PagePool, Payload},
+        patience::Waiter,
         random,
         timer::now_ms,
         wait::{Event, WaitQueue},
@@ -38,7 +39,7 @@ use drbd_core::{
 use kernel::{prelude::*, str::CString};
 
 /// Operations of the application at a time; further bios wait in [`Inner::pending`].
-const APP_OPS: u32 = 1024;
+pub(crate) const APP_OPS: u32 = 1024;
 /// Operations of the peer at first; the receiver adds more.
 const PEER_OPS: u32 = 1024;
 /// Bios that wait for admission before their submitters do.
@@ -58,6 +59,7 @@ pub(crate) struct Slot {
 }
 
 /// The attached devices.
+#[pin_data]
 pub(crate) struct Attached {
     /// Where the data is.
     pub(crate) data: Backing,
@@ -67,6 +69,9 @@ pub(crate) struct Attached {
     pub(crate) path: CString,
     /// It turned out not to have flushes.
     pub(crate) cannot_flush: Atomic<bool>,
+    /// With which the receiver waits for a flush, as long as disk-timeout allows.
+    #[pin]
+    pub(crate) flusher: Mutex<Waiter>,
 }
 
 /// What the volume's lock protects.
@@ -81,6 +86,13 @@ pub(crate) struct Inner {
     pub(crate) queues: Option<Arc<Queues>>,
     /// The disk.
     pub(crate) attached: Option<Arc<Attached>>,
+    /// disk-timeout: where pages come from for what goes to the disk, so that the application's do
+    /// not.
+    pub(crate) bounce: Option<PagePool>,
+    /// What waits for such pages.
+    pub(crate) starved: Option<Fifo<(BioData, OpId)>>,
+    /// A disk that was given up and has not answered everything.
+    pub(crate) leaving: Option<Arc<Attached>>,
     /// What the worker has to do.
     worker_todo: Todo,
     /// Something may run: see `Volume::run_ready`.
@@ -100,11 +112,21 @@ enum Work {
 
 /// Who has to be woken after unlocking.
 #[derive(Clone, Copy, Default)]
-struct Wakeups {
+pub(crate) struct Wakeups {
     worker: bool,
     metadata: bool,
     waiters: bool,
     effects: bool,
+}
+
+impl Wakeups {
+    /// Leaves the effects to the worker.
+    pub(crate) fn to_worker(self) -> Self {
+        Wakeups {
+            worker: self.worker || self.effects,
+            ..self
+        }
+    }
 }
 
 /// A minor.
@@ -130,6 +152,9 @@ pub(crate) struct Device {
     /// The metadata thread has something to do.
     #[pin]
     pub(crate) metadata_event: Event,
+    /// It has to be looked whether the disk answers.
+    #[pin]
+    pub(crate) watch_event: Event,
     /// Whoever waits for a condition of the volume.
     #[pin]
     pub(crate) changed: WaitQueue,
@@ -175,6 +200,9 @@ impl Device {
                         pending,
                         queues: None,
                         attached: None,
+                        bounce: None,
+                        starved: None,
+                        leaving: None,
                         worker_todo: Todo::NONE,
                         ready: false,
                     },
@@ -186,6 +214,7 @@ impl Device {
                 going_down: Atomic::new(false),
                 worker_event <- Event::new(),
                 metadata_event <- Event::new(),
+                watch_event <- Event::new(),
                 changed <- WaitQueue::new(),
                 pool,
                 disk_options <- new_mutex!(None, "drbd_disk_opts"),
@@ -240,7 +269,7 @@ impl Device {
         self.peek(Volume::state)
     }
 
-    fn wake(&self, wakeups: Wakeups) {
+    pub(crate) fn wake(&self, wakeups: Wakeups) {
         if wakeups.metadata {
             self.metadata_event.signal();
         }
@@ -256,7 +285,7 @@ impl Device {
     pub(crate) fn carry_out(&self) {
         loop {
             let mut batch: [Option<Work>; BATCH] = [const { None }; BATCH];
-            let (attached, wakeups) = {
+            let (attached, bounce, wakeups) = {
                 let mut inner = self.inner.lock();
                 let inner = &mut *inner;
                 if core::mem::take(&mut inner.ready) {
@@ -271,13 +300,14 @@ impl Device {
                         break;
                     }
                 }
-                (inner.attached.clone(), inner.wakeups())
+                let bounce = inner.bounce.clone();
+                (inner.attached.clone(), bounce, inner.wakeups())
             };
             self.wake(wakeups);
             let mut any = false;
             for work in batch.into_iter().flatten() {
                 any = true;
-                self.perform(work, attached.as_deref());
+                self.perform(work, attached.as_deref(), bounce.as_ref());
             }
             if !any {
                 return;
@@ -285,13 +315,14 @@ impl Device {
         }
     }
 
-    fn perform(&self, work: Work, attached: Option<&Attached>) {
+    fn perform(&self, work: Work, attached: Option<&Attached>, bounce: Option<&PagePool>) {
         match work {
             Work::Complete(bio, result) => bio.complete(status_of(result)),
             Work::Drop(slot) => drop(slot),
-            Work::App(data, op) => match attached {
-                Some(disk) => disk.data.submit_clone(data, u64::from(op)),
-                None => {
+            Work::App(data, op) => match (attached, bounce) {
+                (Some(disk), None) => disk.data.submit_clone(data, u64::from(op)),
+                (Some(disk), Some(pool)) => self.submit_bounced(disk, pool, data, op),
+                (None, _) => {
                     drop(data);
                     self.local_done(op, false, None);
                 }
@@ -311,7 +342,10 @@ impl Device {
                 }
             }
             Work::Write(payload, op, action, sector, len_sectors, flags) => match attached {
-                Some(disk) => submit_write(disk, payload, op, action, sector, len_sectors, flags),
+                Some(disk) => {
+                    let token = u64::from(op);
+                    submit_write(disk, payload, token, action, sector, len_sectors, flags);
+                }
                 None => self.local_done(op, false, None),
             },
         }
@@ -319,7 +353,7 @@ impl Device {
 
     /// There is none to read the block of `op` into. Context: task.
     fn no_memory_for(&self, op: OpId) {
-        let mut wakeups = {
+        let wakeups = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
             let queues = inner.queues.clone();
@@ -329,8 +363,7 @@ impl Device {
             inner.wakeups()
         };
         // What follows is not carried out here: this is a part of carrying out.
-        wakeups.worker |= wakeups.effects;
-        self.wake(wakeups);
+        self.wake(wakeups.to_worker());
     }
 
     /// The disk finished an operation. Context: any.
@@ -363,10 +396,8 @@ impl Device {
                     break;
                 }
             }
-            let mut wakeups = inner.wakeups();
             // What is left needs task context.
-            wakeups.worker |= wakeups.effects;
-            wakeups
+            inner.wakeups().to_worker()
         };
         drop(leftover);
         self.wake(wakeups);
@@ -460,7 +491,7 @@ impl Device {
 }
 
 impl Inner {
-    fn wakeups(&mut self) -> Wakeups {
+    pub(crate) fn wakeups(&mut self) -> Wakeups {
         let mut todo = self.volume.take_todo();
         if self.pending.is_empty() {
             // Nobody to admit: no reason to wake the worker for every request that ends.

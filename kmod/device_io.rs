@@ -14,7 +14,7 @@ use crate::{
 };
 use drbd_core::{
     engine::{
-        op::{Action, BioFlags, OpId},
+        op::{Action, BioFlags},
         volume::{Admission, AppIo, IoResult},
     },
     state::Role,
@@ -25,13 +25,12 @@ use kernel::prelude::*;
 pub(crate) fn submit_write(
     disk: &Attached,
     payload: Option<Payload>,
-    op: OpId,
+    token: u64,
     action: Action,
     sector: u64,
     len_sectors: u32,
     flags: BioFlags,
 ) {
-    let token = u64::from(op);
     let facts = disk.data.facts();
     let granularity = u64::from(facts.discard_granularity / 512).max(1);
     let aligned = sector.checked_rem(granularity) == Some(0)
@@ -169,7 +168,9 @@ impl BlockDriver for Device {
 
 impl IoDone for Device {
     fn io_done(&self, token: u64, status: Status, pages: Option<Payload>) {
-        let op = u32::try_from(token).unwrap_or(u32::MAX);
-        self.local_done(op, status.is_ok(), pages);
+        match u32::try_from(token) {
+            Ok(op) => self.local_done(op, status.is_ok(), pages),
+            Err(_) => self.bounced_done(token, status.is_ok(), pages),
+        }
     }
 }

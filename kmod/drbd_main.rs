@@ -14,6 +14,7 @@
 //! 3. `Connection::thread`, `Helpers::threads` (mutexes)
 //!    `Device::frozen_filesystem` (mutex): held while I/O on the device is waited for
 //!    `Registry::dependencies` (mutex): who waits with a resync
+//!    `Attached::flusher` (mutex): the receiver's, while it waits for a flush
 //! 4. the notifier's lock (mutex): it gathers facts, so the lists come after it
 //! 5. `Registry::resources` (mutex)
 //! 6. `Resource::devices`, `Resource::connections`, `Resource::options`, `Connection::resource`,
@@ -36,6 +37,7 @@ use kernel::prelude::*;
 mod admin;
 mod attach;
 mod authenticate;
+mod bounce;
 mod change;
 mod compare;
 mod conf;
@@ -67,6 +69,7 @@ mod suspend;
 mod sys;
 mod threads;
 mod verify;
+mod watch;
 
 module! {
     type: Drbd,

@@ -12,6 +12,7 @@ use crate::{
     fence,
     os::lock::Arc,
     resource::{Registry, Resource},
+    watch,
 };
 use drbd_core::{
     config::{DiskOptions, NetOptions, PeerDeviceOptions, ResourceOptions},
@@ -175,7 +176,9 @@ pub(crate) fn set_disk_options(
     let attached = device.inner.lock().attached.clone();
     let granularity = attached.map_or(0, |disk| disk.data.facts().discard_granularity);
     let engine = attach::engine_options(options, granularity);
+    watch::prepare(resource, device, options.disk_timeout)?;
     device.with(|inner, _, _| inner.volume.set_disk_options(engine));
+    device.watch_event.signal();
     *device.disk_options.lock() = Some(*options);
     drop(changes);
     dependency::evaluate(registry);

@@ -16,7 +16,7 @@ use crate::{
         recv::{RecvError, RecvWait},
         socket::Socket,
     },
-    parting,
+    parting, watch,
 };
 use drbd_core::{
     engine::{
@@ -266,6 +266,11 @@ impl Receiver<'_> {
         let mut flushed = true;
         for device in self.connection.devices().iter() {
             self.wait_for(device, |volume| volume.generation_is_durable())?;
+            if device.peek(|volume| volume.flush_is_lost()) {
+                // The disk is gone, with what it may not have made durable.
+                flushed = false;
+                continue;
+            }
             let attached = device.inner.lock().attached.clone();
             let wanted = device
                 .disk_options
@@ -276,8 +281,13 @@ impl Receiver<'_> {
             else {
                 continue;
             };
-            if let Err(error) = disk.data.flush_sync() {
-                if error == EOPNOTSUPP {
+            if let Err(error) = watch::flush(device, &disk) {
+                if error == ECANCELED {
+                    if !device.peek(|volume| volume.metadata_is_lost()) {
+                        watch::gave_up(device, "requests and a flush");
+                    }
+                    flushed = false;
+                } else if error == EOPNOTSUPP {
                     disk.cannot_flush.store(true, Relaxed);
                     pr_warn!(
                         "drbd{}: the disk has no flushes: draining it is all that orders writes\n",

@@ -35,6 +35,8 @@ pub enum Kind {
     OvOwn,
     /// A block that we read for the peer's online verify.
     OvPeer,
+    /// It is over, but for a disk that was given up and has it still.
+    Late,
 }
 
 /// What a write does to the blocks it names.
@@ -138,6 +140,10 @@ pub mod flag {
     pub const POSTPONED: u64 = 1 << 33;
     /// Two Primaries: the peer's write is not carried out, and was answered so.
     pub const REJECTED: u64 = 1 << 34;
+    /// The disk was given up before it answered: the slot is kept until it does.
+    pub const LATE: u64 = 1 << 35;
+    /// disk-timeout: the disk has had it since `disk_ms`, if not longer.
+    pub const WATCHED: u64 = 1 << 37;
 }
 
 /// One operation.
@@ -163,6 +169,8 @@ pub struct Op {
     pub block_id: u64,
     /// Distinguishes the uses of this slot.
     pub generation: u32,
+    /// With [`flag::WATCHED`]: when it was first seen on the disk, in milliseconds that wrap.
+    pub(crate) disk_ms: u32,
     /// Order of arrival among overlapping operations.
     pub order: u64,
     /// Record of the activity log that it waits for; of a resync block, when its data came.
@@ -202,6 +210,7 @@ impl Op {
         token: 0,
         block_id: 0,
         generation: 0,
+        disk_ms: 0,
         order: 0,
         ticket: 0,
         start_ms: 0,
@@ -224,7 +233,7 @@ impl Op {
             Kind::AppRead | Kind::PeerRead | Kind::RsRead | Kind::OvOwn | Kind::OvPeer => true,
             // For its digest.
             Kind::RsTarget => self.any(flag::CHECKSUM),
-            Kind::AppWrite | Kind::PeerWrite | Kind::Free => false,
+            Kind::AppWrite | Kind::PeerWrite | Kind::Late | Kind::Free => false,
         }
     }
 

@@ -10,6 +10,7 @@ mod debian_tools;
 mod detach_attach_under_load;
 mod discard_and_zeroes;
 mod disk_errors;
+mod disk_timeout;
 mod diskless_primary;
 mod fencing;
 mod flush_and_fua;

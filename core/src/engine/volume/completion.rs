@@ -99,7 +99,10 @@ impl<M: Mem> Volume<M> {
         at.set(flag::DONE_UPPER);
         let result = if at.any(flag::LOCAL_OK | flag::NET_OK) {
             IoResult::Done
-        } else if at.any(flag::LOCAL_COMPLETED) && matches!(at.action, Action::Discard) {
+        } else if at.has(flag::LOCAL_COMPLETED)
+            && !at.any(flag::LATE)
+            && matches!(at.action, Action::Discard)
+        {
             IoResult::Unsupported
         } else {
             IoResult::Error
@@ -129,7 +132,11 @@ impl<M: Mem> Volume<M> {
             self.end_al(at.sector, at.len_sectors);
         }
         self.app_used = self.app_used.saturating_sub(1);
-        self.ops.free(op);
+        if at.any(flag::LATE) {
+            self.bury(op);
+        } else {
+            self.ops.free(op);
+        }
         self.todo(Todo::ADMIT.with(Todo::WAKE));
     }
 
@@ -233,7 +240,7 @@ impl<M: Mem> Volume<M> {
                 at.set(flag::NET_SENT);
                 return;
             }
-            Kind::PeerWrite | Kind::Free => return,
+            Kind::PeerWrite | Kind::Late | Kind::Free => return,
         }
         self.settle(op, link);
     }
@@ -254,7 +261,7 @@ impl<M: Mem> Volume<M> {
                 at.clear(flag::GONE);
                 self.release(op);
             }
-            Kind::RsTarget | Kind::OvOwn | Kind::PeerWrite | Kind::Free => {}
+            Kind::RsTarget | Kind::OvOwn | Kind::PeerWrite | Kind::Late | Kind::Free => {}
         }
     }
 

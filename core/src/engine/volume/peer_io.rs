@@ -408,8 +408,10 @@ impl<M: Mem> Volume<M> {
         self.leave_ranges(op);
         let at = self.ops.at_mut(op);
         at.set(flag::GONE);
-        if !at.any(flag::NET_QUEUED) {
+        if !at.any(flag::NET_QUEUED | flag::LATE) {
             self.ops.push_back(&mut self.released, op);
+        } else if !at.any(flag::NET_QUEUED) {
+            self.bury(op);
         }
     }
 
@@ -417,7 +419,10 @@ impl<M: Mem> Volume<M> {
     pub fn peer_ops_in_flight(&self) -> bool {
         self.ops.iter_used().any(|op| {
             let at = self.ops.at(op);
-            !matches!(at.kind, Kind::AppRead | Kind::AppWrite | Kind::Free)
+            !matches!(
+                at.kind,
+                Kind::AppRead | Kind::AppWrite | Kind::Late | Kind::Free
+            )
         })
     }
 }
