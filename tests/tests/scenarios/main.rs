@@ -19,6 +19,7 @@ mod initial_sync_and_failover;
 mod ipv6;
 mod life_of_the_module;
 mod link_down_under_load;
+mod memory_pressure;
 mod metadata_variants;
 mod network_options;
 mod new_current_uuid;
