@@ -16,6 +16,7 @@ mod fencing;
 mod flush_and_fua;
 mod helpers;
 mod initial_sync_and_failover;
+mod invalidate_and_outdate;
 mod ipv6;
 mod life_of_the_module;
 mod link_down_under_load;
