@@ -98,7 +98,8 @@ fn the_primarys(cluster: &Cluster) -> Result<()> {
     lost(alpha)?;
     alpha.node.sh_within(&write(16), PATIENCE)?;
     ensure!(!writer.is_over(), "{:?}", writer.so_far());
-    let said = alpha.refused("drbdadm attach r0")?;
+    // Not by drbdadm: drbdmeta would read the disk before, which hangs.
+    let said = alpha.refused("drbdsetup attach 0 /dev/mapper/all /dev/mapper/all internal")?;
     ensure!(said.stderr.contains("has not answered yet"), "{said:?}");
     // What was given up arrives late, and is what was written, not what is in that memory by now.
     let from = alpha.node.console_position();
