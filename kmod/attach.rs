@@ -5,12 +5,13 @@ use crate::{
     admin::{kernel_error, refuse, state_code, Failure, Outcome, OK},
     change::request_state,
     dependency,
-    device::{Attached, Device},
+    attached::Attached,
+    device::Device,
     mem::KMem,
     os::{
         backing::{Backing, IoDone},
         limits::{Facts, Limits},
-        lock::{new_mutex, Arc, Atomic},
+        lock::Arc,
         mem::Buf,
         patience::Waiter,
     },
@@ -182,7 +183,6 @@ fn open_and_read(
     check_node_ids(resource, first(&superblock)?)?;
     let path = CString::try_from_fmt(fmt!("{}", options.backing_dev.as_str()));
     let path = path.map_err(kernel_error)?;
-    let flusher = Waiter::new().map_err(kernel_error)?;
     let disk = build_disk(
         &data.facts(),
         &mut reader,
@@ -192,17 +192,8 @@ fn open_and_read(
         peer,
         resource.node_id(),
     )?;
-    let attached = Arc::pin_init(
-        pin_init!(Attached {
-            path,
-            cannot_flush: Atomic::new(false),
-            flusher <- new_mutex!(flusher, "drbd_flusher"),
-            data,
-            meta,
-        }),
-        GFP_KERNEL,
-    );
-    Ok((attached.map_err(kernel_error)?, disk))
+    let attached = Attached::new(data, meta, path).map_err(kernel_error)?;
+    Ok((attached, disk))
 }
 
 fn first(superblock: &Buf<Superblock>) -> Result<&Superblock, Failure> {
@@ -349,11 +340,12 @@ fn take_over(
         }
     }
     *device.disk_options.lock() = Some(*options);
+    attached.follow(options);
     let refused = device.with(|inner, link, now| {
-        inner.attached = Some(attached.clone());
+        inner.set_attached(Some(attached.clone()));
         let refused = inner.volume.attach(&mut disk, link, now).err();
         if refused.is_some() {
-            inner.attached = None;
+            let _ = inner.set_attached(None);
         }
         refused
     });

@@ -6,15 +6,18 @@
 //! memory is a copy, which stays with the request until the disk answers (design section 8.6).
 
 use crate::{
-    device::{Attached, Device},
-    device_io::submit_write,
+    attached::Attached,
+    device::{Device, Inner, Slot},
+    device_io::{submit_write_as, DiskWrite},
     mem::Fifo,
     os::{
         bio::BioData,
+        lock::Relaxed,
         pages::{PagePool, Payload},
     },
+    work::Work,
 };
-use drbd_core::engine::op::{flag, Action, Kind, OpId};
+use drbd_core::engine::op::{flag, Action, Kind, Op, OpId};
 
 /// Set in the token of what was bounced; the operation is in the rest of it.
 const BOUNCED: u64 = 1 << 32;
@@ -38,8 +41,7 @@ impl Device {
         if at.len_sectors == 0 || at.kind != Kind::AppRead && at.action != Action::Data {
             // Nothing but the range is told to the disk.
             drop(data);
-            let token = BOUNCED | u64::from(op);
-            submit_write(disk, None, token, at.action, at.sector, at.len_sectors, at.bio);
+            submit_write_as(disk, write_of(&at, None, op), BOUNCED | u64::from(op));
             return;
         }
         match pool.alloc_now(data.len()) {
@@ -59,8 +61,7 @@ impl Device {
         let copied = data.copy_to_payload(&mut payload).is_ok();
         drop(data);
         if copied {
-            let payload = Some(payload);
-            submit_write(disk, payload, token, at.action, at.sector, at.len_sectors, at.bio);
+            submit_write_as(disk, write_of(&at, Some(payload), op), token);
         } else {
             self.local_done(op, false, None);
         }
@@ -68,6 +69,11 @@ impl Device {
 
     /// Has the worker find pages for `op`.
     fn starve(&self, data: BioData, op: OpId) {
+        self.let_wait(data, op);
+        self.worker_event.signal();
+    }
+
+    fn let_wait(&self, data: BioData, op: OpId) {
         let left = match &mut self.inner.lock().starved {
             Some(queue) => queue.push((data, op)).err(),
             None => Some((data, op)),
@@ -77,11 +83,16 @@ impl Device {
             drop(data);
             self.local_done(op, false, None);
         }
-        self.worker_event.signal();
+        self.starves.store(true, Relaxed);
     }
 
     /// Submits what waits for pages; true if something goes on waiting. Context: the worker.
     pub(crate) fn feed_starved(&self) -> bool {
+        if !self.starves.load(Relaxed) {
+            return false;
+        }
+        // Before it is looked: what comes meanwhile says so again.
+        self.starves.store(false, Relaxed);
         loop {
             let (next, attached, pool) = {
                 let mut inner = self.inner.lock();
@@ -96,7 +107,7 @@ impl Device {
                 (Some(disk), Some(pool)) if !given_up => match pool.alloc_now(data.len()) {
                     Some(payload) => self.submit_copied(&disk, payload, data, op),
                     None => {
-                        self.starve(data, op);
+                        self.let_wait(data, op);
                         return true;
                     }
                 },
@@ -133,5 +144,34 @@ impl Device {
         }
         let slot = inner.slots.get(op as usize)?;
         slot.bio.as_ref().map(|bio| bio.data())
+    }
+}
+
+impl Inner {
+    /// `op` of the application for a disk that is not given its pages, or for none.
+    #[inline(never)]
+    pub(crate) fn bounce_work(&self, op: OpId) -> Work {
+        let slot = self.slots.get(op as usize);
+        let bio = slot.and_then(|slot| slot.bio.as_ref());
+        match (&self.attached, &self.bounce, bio) {
+            (None, _, _) => Work::NoDisk(op, None),
+            (Some(disk), Some(pool), Some(bio)) => {
+                Work::Bounce(disk.clone(), pool.clone(), bio.data(), op)
+            }
+            (Some(disk), None, Some(bio)) => Work::App(disk.clone(), bio.data(), op),
+            (Some(_), _, None) => Work::Drop(Slot::default()),
+        }
+    }
+}
+
+/// `at` for the disk.
+fn write_of(at: &Op, payload: Option<Payload>, op: OpId) -> DiskWrite {
+    DiskWrite {
+        payload,
+        op,
+        action: at.action,
+        sector: at.sector,
+        len_sectors: at.len_sectors,
+        flags: at.bio,
     }
 }

@@ -35,7 +35,9 @@
 use kernel::prelude::*;
 
 mod admin;
+mod ahead;
 mod attach;
+mod attached;
 mod authenticate;
 mod bounce;
 mod change;
@@ -46,6 +48,7 @@ mod connection;
 mod crypto;
 mod dependency;
 mod device;
+mod device_cache;
 mod device_io;
 mod fence;
 mod helper;
@@ -70,6 +73,7 @@ mod sys;
 mod threads;
 mod verify;
 mod watch;
+mod work;
 
 module! {
     type: Drbd,

@@ -10,7 +10,7 @@ use crate::{
     dependency,
     device::Device,
     fence,
-    os::lock::Arc,
+    os::lock::{Arc, Relaxed},
     resource::{Registry, Resource},
     watch,
 };
@@ -177,6 +177,9 @@ pub(crate) fn set_disk_options(
     let granularity = attached.map_or(0, |disk| disk.data.facts().discard_granularity);
     let engine = attach::engine_options(options, granularity);
     watch::prepare(resource, device, options.disk_timeout)?;
+    if let Some(disk) = &attached {
+        disk.follow(options);
+    }
     device.with(|inner, _, _| inner.volume.set_disk_options(engine));
     device.watch_event.signal();
     *device.disk_options.lock() = Some(*options);

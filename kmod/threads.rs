@@ -9,10 +9,8 @@ use crate::{
     device::Device,
     fence, helper,
     os::{
-        backing::WriteFlags,
         kthread::{Ctl, KThread},
         lock::{Arc, Relaxed},
-        patience::Waiter,
         timer::now_ms,
     },
     resource::{Registry, Resource},
@@ -158,7 +156,7 @@ fn tend(resource: &Arc<Resource>, device: &Arc<Device>, todo: Todo) {
 fn close_disk(device: &Device) {
     let taken = device.with(|inner, _, _| {
         let disk = inner.volume.take_disk();
-        let attached = disk.as_ref().and_then(|_| inner.attached.take());
+        let attached = disk.as_ref().and_then(|_| inner.set_attached(None));
         (disk, attached)
     });
     let (disk, attached) = taken;
@@ -174,8 +172,7 @@ fn close_disk(device: &Device) {
 }
 
 fn write_metadata(device: &Device, ctl: &Ctl) {
-    let (Ok(mut block), Ok(mut waiter)) = (KBox::new([0u8; 4096], GFP_KERNEL), Waiter::new())
-    else {
+    let Ok(mut block) = KBox::new([0u8; 4096], GFP_KERNEL) else {
         pr_err!("drbd{}: no memory for metadata\n", device.minor);
         return;
     };
@@ -193,21 +190,8 @@ fn write_metadata(device: &Device, ctl: &Ctl) {
                     drop(unused);
                 }
                 (Some(MdIo::Write { sector, durable }), attached) => {
-                    let flags = WriteFlags {
-                        preflush: durable,
-                        fua: durable,
-                        sync: true,
-                        meta: true,
-                    };
                     let written = match &attached {
-                        Some(disk) => watch::write_block(
-                            device,
-                            &disk.meta,
-                            sector,
-                            &*block,
-                            flags,
-                            &mut waiter,
-                        ),
+                        Some(disk) => disk.write_metadata(device, sector, &*block, durable),
                         None => Err(EIO),
                     };
                     let gave_up = written == Err(ECANCELED);

@@ -6,7 +6,8 @@
 
 use crate::{
     admin::{kernel_error, refuse, Failure},
-    device::{Attached, Device, APP_OPS},
+    attached::Attached,
+    device::{Device, Locked, APP_OPS},
     mem::Fifo,
     os::{
         backing::{Backing, WriteFlags},
@@ -43,7 +44,7 @@ pub(crate) fn prepare(
     disk_timeout: u32,
 ) -> Result<(), Failure> {
     if disk_timeout == 0 {
-        let unused = device.inner.lock().bounce.take();
+        let unused = device.inner.lock().set_bounce(None);
         drop(unused);
         return Ok(());
     }
@@ -53,7 +54,7 @@ pub(crate) fn prepare(
         // Those that were given up may be in it, beside those that are not.
         let starved = Fifo::new((APP_OPS as usize).saturating_mul(2)).map_err(kernel_error)?;
         let mut inner = device.inner.lock();
-        inner.bounce = Some(pool);
+        let _ = inner.set_bounce(Some(pool));
         let unused = match &inner.starved {
             Some(_) => Some(starved),
             None => inner.starved.replace(starved),
@@ -94,9 +95,8 @@ fn watch(device: &Device, ctl: &Ctl) {
 /// back if this thread does not.
 fn look(device: &Device) -> Watched {
     let (found, wakeups) = {
-        let mut inner = device.inner.lock();
-        let inner = &mut *inner;
-        let queues = inner.queues.clone();
+        let mut locked = device.inner.lock();
+        let Locked { inner, queues } = &mut *locked;
         let mut link = Via(queues.as_deref());
         let found = inner.volume.watch_disk(&mut link, now_ms());
         (found, inner.wakeups())
@@ -190,22 +190,16 @@ pub(crate) fn write_block(
     flags: WriteFlags,
     waiter: &mut Waiter,
 ) -> Result {
-    // Also without the option: it may be set while this waits.
     let since_ms = now_ms();
     meta.write_within(sector, block, flags, waiter, &mut || {
         is_over(device, since_ms)
     })
 }
 
-/// Flushes the disk, as long as disk-timeout allows. Context: task.
-pub(crate) fn flush(device: &Device, disk: &Attached) -> Result {
-    if device.peek(Volume::disk_timeout_ms) == 0 {
-        return disk.data.flush_sync();
-    }
+/// Flushes `data`, as long as disk-timeout allows. Context: task.
+pub(crate) fn flush(device: &Device, data: &Backing, waiter: &mut Waiter) -> Result {
     let since_ms = now_ms();
-    let mut waiter = disk.flusher.lock();
-    disk.data
-        .flush_within(&mut waiter, &mut || is_over(device, since_ms))
+    data.flush_within(waiter, &mut || is_over(device, since_ms))
 }
 
 /// Reads before a disk is part of the volume, as long as its disk-timeout allows. Context: task.
@@ -229,4 +223,18 @@ pub(crate) fn gave_up(device: &Device, what: &str) {
     let requests = device.with(|inner, link, now| inner.volume.disk_hangs(link, now));
     device.changed.wake_all();
     tell(device, what, requests);
+}
+
+/// A flush of the disk of `device` failed, or was given up. Context: task.
+pub(crate) fn flush_failed(device: &Device, error: Error) {
+    if error != ECANCELED {
+        pr_err!(
+            "drbd{}: flushing the disk failed: {:?}\n",
+            device.minor,
+            error
+        );
+        device.with(|inner, link, now| inner.volume.fail_disk(link, now));
+    } else if !device.peek(|volume| volume.metadata_is_lost()) {
+        gave_up(device, "requests and a flush");
+    }
 }

@@ -10,16 +10,30 @@ use crate::{
     engine::{
         link::Link,
         mem::Mem,
-        op::{flag, Action, Kind, OpId},
+        op::{flag, Action, Kind, Op, OpId},
         send_queue::SendItem,
     },
     planted::{self, Bug},
     state::{Conn, Disk as DiskState, Role},
 };
 
+/// An operation of the application with any of these has an answer to come.
+const OWED: u64 = flag::LOCAL_PENDING | flag::NET_PENDING | flag::NET_QUEUED | flag::REFUSED;
+
 impl<M: Mem> Volume<M> {
     /// Looks whether `op` of the application is done; called after every event.
+    #[inline]
     pub(super) fn settle(&mut self, op: OpId, link: &mut dyn Link) {
+        // Most events are not the last one that an operation waits for.
+        let at = self.ops.at(op);
+        let waits = at.any(OWED) && !at.any(flag::HELD);
+        if !waits {
+            self.settle_now(op, link);
+        }
+    }
+
+    #[inline(never)]
+    fn settle_now(&mut self, op: OpId, link: &mut dyn Link) {
         let at = *self.ops.at(op);
         if !matches!(at.kind, Kind::AppRead | Kind::AppWrite) || !at.any(flag::LAUNCHED) {
             return;
@@ -27,8 +41,7 @@ impl<M: Mem> Volume<M> {
         if at.any(flag::HELD) {
             return self.park_again(op);
         }
-        let owed = flag::LOCAL_PENDING | flag::NET_PENDING | flag::NET_QUEUED | flag::REFUSED;
-        if at.any(owed) {
+        if at.any(OWED) {
             return;
         }
         if at.any(flag::POSTPONED) {
@@ -115,12 +128,34 @@ impl<M: Mem> Volume<M> {
     /// Ends the life of `op` when nobody needs it any more.
     pub(super) fn maybe_destroy(&mut self, op: OpId) {
         let at = *self.ops.at(op);
-        let busy = flag::LOCAL_PENDING | flag::NET_PENDING | flag::NET_QUEUED | flag::REFUSED;
-        if !at.any(flag::DONE_UPPER) || at.any(busy) {
+        if at.any(OWED | flag::LATE) {
+            if at.any(flag::LATE) {
+                self.maybe_bury(op);
+            }
             return;
         }
+        if self.let_go(op, &at) {
+            self.ops.free(op);
+        }
+    }
+
+    /// The same while a disk that was given up has it still.
+    #[inline(never)]
+    fn maybe_bury(&mut self, op: OpId) {
+        let at = *self.ops.at(op);
+        if !at.any(OWED) && self.let_go(op, &at) {
+            self.bury(op);
+        }
+    }
+
+    /// Takes `op` out of everything but its slot, if it is over.
+    #[inline(always)]
+    fn let_go(&mut self, op: OpId, at: &Op) -> bool {
+        if !at.any(flag::DONE_UPPER) {
+            return false;
+        }
         if at.any(flag::EXP_BARR_ACK) && !at.any(flag::NET_DONE) {
-            return;
+            return false;
         }
         if at.any(flag::EXP_BARR_ACK) {
             self.ops.unlink(&mut self.log, op);
@@ -132,12 +167,8 @@ impl<M: Mem> Volume<M> {
             self.end_al(at.sector, at.len_sectors);
         }
         self.app_used = self.app_used.saturating_sub(1);
-        if at.any(flag::LATE) {
-            self.bury(op);
-        } else {
-            self.ops.free(op);
-        }
         self.todo(Todo::ADMIT.with(Todo::WAKE));
+        true
     }
 
     /// A write that was launched is destroyed, or will be launched again.
