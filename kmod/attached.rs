@@ -61,7 +61,7 @@ impl Attached {
                 cannot_flush: Atomic::new(false),
                 timed: Atomic::new(false),
                 plain_flush: Atomic::new(true),
-                plain_metadata: Atomic::new(!separate),
+                plain_metadata: Atomic::new(!*separate),
                 flusher <- new_mutex!(flusher, "drbd_flusher"),
                 writer <- new_mutex!(writer, "drbd_md_writer"),
             }),

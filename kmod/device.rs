@@ -14,7 +14,7 @@ use crate::{
         bio::{Bio, BioData},
         disk::{BlockDriver, Disk, FrozenFilesystem},
         limits::Limits,
-        lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, Relaxed, SpinLockIrq},
+        lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, SpinLockIrq},
         mem::Buf,
         pages::{PagePool, Payload},
         random,
@@ -37,7 +37,7 @@ use drbd_core::{
     genl::v1::DiskExtras,
     state::State,
 };
-use kernel::{prelude::*, str::CString};
+use kernel::prelude::*;
 
 /// Operations of the application at a time; further bios wait in [`Inner::pending`].
 pub(crate) const APP_OPS: u32 = 1024;
@@ -92,7 +92,7 @@ pub(crate) struct Inner {
 
 /// The volume and its way to the peer: an input uses both at once.
 pub(crate) struct Locked {
-    inner: Inner,
+    pub(crate) inner: Inner,
     /// The queues of the connection.
     pub(crate) queues: Option<Arc<Queues>>,
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 use drbd_core::{
     engine::{
-        op::{Action, BioFlags},
+        op::{Action, BioFlags, OpId},
         volume::{Admission, AppIo, IoResult},
     },
     state::Role,

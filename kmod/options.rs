@@ -10,7 +10,7 @@ use crate::{
     dependency,
     device::Device,
     fence,
-    os::lock::{Arc, Relaxed},
+    os::lock::Arc,
     resource::{Registry, Resource},
     watch,
 };
@@ -174,7 +174,7 @@ pub(crate) fn set_disk_options(
     let changes = registry.changes.lock();
     dependency::check(registry, device.minor, options.resync_after)?;
     let attached = device.inner.lock().attached.clone();
-    let granularity = attached.map_or(0, |disk| disk.data.facts().discard_granularity);
+    let granularity = attached.as_ref().map_or(0, |disk| disk.data.facts().discard_granularity);
     let engine = attach::engine_options(options, granularity);
     watch::prepare(resource, device, options.disk_timeout)?;
     if let Some(disk) = &attached {
