@@ -206,7 +206,9 @@ impl<M: Mem> Volume<M> {
 
     /// Whether the peer may have told its application of a write that is not on the disk yet.
     fn is_promised(&self, op: OpId) -> bool {
-        let owed = self.ops.at(op).any(flag::WANT_RECV_ACK);
+        // A Primary without disk asks for P_WRITE_ACK, whatever the protocol is.
+        let at = self.ops.at(op);
+        let owed = at.any(flag::WANT_RECV_ACK | flag::WANT_WRITE_ACK);
         self.peer.protocol == ReplicationProtocol::B && !owed
     }
 
@@ -426,3 +428,7 @@ impl<M: Mem> Volume<M> {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "peer_io_tests.rs"]
+mod tests;
