@@ -79,10 +79,8 @@ impl Node {
             }
             let mut flushed = true;
             for vol in &mut self.vols {
-                if vol.volume.flush_is_lost() {
-                    flushed = false;
-                } else if !vol.attached {
-                    continue;
+                if !vol.attached {
+                    flushed &= !vol.volume.flush_is_lost();
                 } else if vol.disk.hanging {
                     // It was waited for as long as disk-timeout says.
                     flushed = false;

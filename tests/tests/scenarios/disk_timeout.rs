@@ -157,6 +157,8 @@ fn story(cluster: &Cluster) -> Result<()> {
     }
     step("at run time", || {
         alpha.sh("drbdsetup disk-options 0 --disk-timeout=0")?;
+        // So that the activity log has its extent: a write of metadata that waits already, waits on.
+        alpha.node.sh_within(&write(32), MINUTE)?;
         hang(alpha, "all")?;
         let writer = alpha.node.spawn(&write(32))?;
         std::thread::sleep(Duration::from_secs(6));
