@@ -48,16 +48,18 @@ fn go_on(side: &Side, device: &str) -> Result<()> {
     side.sh(&format!("dmsetup resume {device}")).map(drop)
 }
 
-/// Writes a block of `A`, then overwrites the memory with `B` at once, as an application may.
+/// Writes a block of `A` when it is told to, then overwrites the memory with `B` at once, as an
+/// application may.
 const REUSE: &str = "
-import mmap, os
+import mmap, os, time
 memory = mmap.mmap(-1, 65536)
 memory.write(b'A' * 65536)
 device = os.open('/dev/drbd0', os.O_RDWR | os.O_DIRECT)
+while not os.path.exists('/run/go'):
+    time.sleep(0.01)
 os.pwritev(device, [memory], 4 << 20)
 memory.seek(0)
 memory.write(b'B' * 65536)
-import time
 time.sleep(600)
 ";
 
@@ -90,9 +92,13 @@ fn the_primarys(cluster: &Cluster) -> Result<()> {
     alpha.node.sh_within(&write(8), MINUTE)?;
     let read = "dd if=/dev/drbd0 bs=64k count=32 skip=128 iflag=direct 2>/dev/null | md5sum";
     let good = alpha.sh(read)?;
-    hang(alpha, "all")?;
-    let reader = alpha.node.spawn(read)?;
+    // Its extent is in the activity log then: the write goes to the disk.
+    alpha.node.sh_within(&write(4), MINUTE)?;
     let writer = alpha.node.spawn("exec python3 /run/reuse.py")?;
+    std::thread::sleep(Duration::from_secs(3));
+    hang(alpha, "all")?;
+    alpha.sh("touch /run/go; sleep 0.3")?;
+    let reader = alpha.node.spawn(read)?;
     let output = reader.wait(PATIENCE)?;
     ensure!(output.stdout == good, "other data was read: {output:?}");
     lost(alpha)?;
