@@ -18,6 +18,7 @@ use crate::{
     resource::{Registry, Resource},
     role,
     threads::Threads,
+    watch,
 };
 use drbd_core::{
     config::{DeviceOptions, NetOptions, ResourceOptions},
@@ -195,6 +196,7 @@ fn remove_minor(
             "the volume has a disk, or is Primary: detach it and make it Secondary first",
         ));
     }
+    watch::check_answered(device, RetCode::ERR_MINOR_CONFIGURED)?;
     resource.remove_device(device.number);
     stop_device(device);
     registry.notifier.device_destroyed(resource, device);

@@ -5,15 +5,18 @@ use crate::{
     admin::{kernel_error, refuse, state_code, Failure, Outcome, OK},
     change::request_state,
     dependency,
-    device::{Attached, Device},
+    attached::Attached,
+    device::Device,
     mem::KMem,
     os::{
         backing::{Backing, IoDone},
-        limits::Limits,
-        lock::{Arc, Atomic, Relaxed},
+        limits::{Facts, Limits},
+        lock::Arc,
         mem::Buf,
+        patience::Waiter,
     },
     resource::{Registry, Resource},
+    watch,
 };
 use drbd_core::{
     activity_log::Slot,
@@ -51,6 +54,7 @@ pub(crate) fn engine_options(options: &DiskOptions, discards_bytes: u32) -> Engi
         size_sectors: options.disk_size,
         read_balancing: options.read_balancing,
         rs_discard_sectors: thin_bytes(options.rs_discard_granularity, discards_bytes) / 512,
+        disk_timeout_ms: options.disk_timeout.saturating_mul(100),
     }
 }
 
@@ -94,8 +98,10 @@ pub(crate) fn attach(
         AttachError::Attached => refuse(RetCode::ERR_DISK_CONFIGURED, ""),
         AttachError::OtherData => refuse(RetCode::ERR_DATA_NOT_CURRENT, ""),
         AttachError::WouldShrink => refuse(RetCode::ERR_IMPLICIT_SHRINK, ""),
+        AttachError::Unanswered => refuse(RetCode::ERR_OPEN_DISK, watch::UNANSWERED),
         AttachError::State(code) => refuse(state_code(code), ""),
     };
+    watch::check_answered(device, RetCode::ERR_OPEN_DISK)?;
     // A disk that was detached goes when what was being written to it has ended.
     let closed = || !device.peek(|volume| volume.disk_closes());
     let _ = device.changed.wait_killable(Some(CLOSES_MS), closed);
@@ -146,6 +152,7 @@ fn open_and_read(
     if same_path != placement.is_internal() {
         return Err(refuse(RetCode::ERR_MD_IDX_INVALID, ""));
     }
+    watch::prepare(resource, device, options.disk_timeout)?;
     let codes = (RetCode::ERR_OPEN_DISK, RetCode::ERR_BDCLAIM_DISK);
     let data = open(options.backing_dev.as_str(), device, false, codes)?;
     let meta = if same_path {
@@ -155,7 +162,13 @@ fn open_and_read(
         let shared = matches!(placement, Placement::Index(_));
         open(options.meta_dev.as_str(), device, shared, codes)?
     };
-    let superblock = read_superblock(&meta, placement)?;
+    let mut waiter = Waiter::new().map_err(kernel_error)?;
+    let mut reader = Reader {
+        meta: &meta,
+        disk_timeout: options.disk_timeout,
+        waiter: &mut waiter,
+    };
+    let superblock = read_superblock(&mut reader, placement)?;
     let candidate = Candidate {
         placement,
         same_device: same_path,
@@ -169,23 +182,17 @@ fn open_and_read(
         .map(|connection| connection.peer_node_id);
     check_node_ids(resource, first(&superblock)?)?;
     let path = CString::try_from_fmt(fmt!("{}", options.backing_dev.as_str()));
-    let attached = Attached {
-        path: path.map_err(kernel_error)?,
-        separate: !data.same_device(&meta),
-        flushes: Atomic::new(true),
-        cannot_flush: Atomic::new(false),
-        data,
-        meta,
-    };
+    let path = path.map_err(kernel_error)?;
     let disk = build_disk(
-        &attached,
+        &data.facts(),
+        &mut reader,
         superblock,
         layout,
         options,
         peer,
         resource.node_id(),
     )?;
-    let attached = Arc::new(attached, GFP_KERNEL).map_err(kernel_error)?;
+    let attached = Attached::new(data, meta, path).map_err(kernel_error)?;
     Ok((attached, disk))
 }
 
@@ -193,12 +200,34 @@ fn first(superblock: &Buf<Superblock>) -> Result<&Superblock, Failure> {
     superblock.first().ok_or(refuse(RetCode::ERR_NOMEM, ""))
 }
 
-fn read_superblock(meta: &Backing, placement: Placement) -> Result<Buf<Superblock>, Failure> {
-    let unreadable = refuse(RetCode::ERR_IO_MD_DISK, "");
-    let sector = Layout::superblock_sector_of(placement, meta.sectors()).map_err(md_failure)?;
+/// Reads metadata, block by block.
+struct Reader<'a> {
+    meta: &'a Backing,
+    disk_timeout: u32,
+    waiter: &'a mut Waiter,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, sector: u64, block: &mut [u8], what: &'static str) -> Result<(), Failure> {
+        watch::read(self.meta, sector, block, self.disk_timeout, self.waiter).map_err(|error| {
+            let text = if error == ECANCELED {
+                "the disk did not answer within disk-timeout"
+            } else {
+                what
+            };
+            refuse(RetCode::ERR_IO_MD_DISK, text)
+        })
+    }
+}
+
+fn read_superblock(
+    reader: &mut Reader<'_>,
+    placement: Placement,
+) -> Result<Buf<Superblock>, Failure> {
+    let sectors = reader.meta.sectors();
+    let sector = Layout::superblock_sector_of(placement, sectors).map_err(md_failure)?;
     let mut block = KBox::new([0u8; 4096], GFP_KERNEL).map_err(kernel_error)?;
-    meta.read_sync(sector, &mut *block)
-        .map_err(|_| unreadable)?;
+    reader.read(sector, &mut *block, "")?;
     let mut superblock = Buf::filled(1, Superblock::EMPTY).map_err(kernel_error)?;
     let decoded = Superblock::decode(&block).map_err(md_failure)?;
     if let Some(place) = superblock.first_mut() {
@@ -221,7 +250,8 @@ fn check_node_ids(resource: &Resource, superblock: &Superblock) -> Result<(), Fa
 /// Makes the engine's disk: buffers of the right sizes, and the bitmap read into them.
 #[inline(never)]
 fn build_disk(
-    attached: &Attached,
+    facts: &Facts,
+    reader: &mut Reader<'_>,
     mut superblock: Buf<Superblock>,
     layout: Layout,
     options: &DiskOptions,
@@ -250,7 +280,6 @@ fn build_disk(
         al_slots: Buf::filled(extents, Slot::EMPTY).map_err(kernel_error)?,
         al_index: Buf::filled(extents.next_power_of_two(), 0u32).map_err(kernel_error)?,
     };
-    let facts = attached.data.facts();
     let attach = Attach {
         layout,
         options: engine_options(options, facts.discard_granularity),
@@ -264,7 +293,7 @@ fn build_disk(
     };
     let mut boxed = boxed(buffers, attach)?;
     if let Some(disk) = boxed.as_mut() {
-        load_bitmap(attached, disk)?;
+        load_bitmap(reader, disk)?;
     }
     Ok(boxed)
 }
@@ -275,14 +304,11 @@ fn boxed(buffers: AttachBuffers<KMem>, attach: Attach) -> Result<BoxedDisk, Fail
     KBox::new(Some(disk), GFP_KERNEL).map_err(kernel_error)
 }
 
-fn load_bitmap(attached: &Attached, disk: &mut Disk<KMem>) -> Result<(), Failure> {
+fn load_bitmap(reader: &mut Reader<'_>, disk: &mut Disk<KMem>) -> Result<(), Failure> {
     let mut block = KBox::new([0u8; 4096], GFP_KERNEL).map_err(kernel_error)?;
     for page in 0..disk.bitmap_pages() {
         let sector = disk.layout().bitmap_page_sector(page);
-        attached
-            .meta
-            .read_sync(sector, &mut *block)
-            .map_err(|_| refuse(RetCode::ERR_IO_MD_DISK, "reading the bitmap failed"))?;
+        reader.read(sector, &mut *block, "reading the bitmap failed")?;
         disk.load_bitmap_page(page, &block);
     }
     Ok(())
@@ -314,16 +340,17 @@ fn take_over(
         }
     }
     *device.disk_options.lock() = Some(*options);
-    attached.flushes.store(options.disk_flushes, Relaxed);
+    attached.follow(options);
     let refused = device.with(|inner, link, now| {
-        inner.attached = Some(attached.clone());
+        inner.set_attached(Some(attached.clone()));
         let refused = inner.volume.attach(&mut disk, link, now).err();
         if refused.is_some() {
-            inner.attached = None;
+            let _ = inner.set_attached(None);
         }
         refused
     });
     drop(disk);
+    device.watch_event.signal();
     match refused {
         None => Ok(()),
         Some(error) => {

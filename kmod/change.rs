@@ -6,6 +6,7 @@ use crate::{
     device::Device,
     os::{
         lock::Arc,
+        params,
         timer::{now_ms, sleep_ms},
     },
     resource::Resource,
@@ -115,7 +116,11 @@ pub(crate) fn pause_sync(resource: &Arc<Resource>, device: &Arc<Device>, on: boo
 /// outdate. A handler that asked for it tells the other node, which goes on alone: so a crash must
 /// not take it back.
 pub(crate) fn outdate(device: &Arc<Device>) -> Outcome {
-    let outdated = of_state(request_state(device, Request::NONE.disk(Disk::Outdated))?)?;
+    let code = request_state(device, Request::NONE.disk(Disk::Outdated))?;
+    // A connection to a good disk makes this one good again at once. 8.4 calls that a success.
+    let in_vain = code == Ss::NothingToDo && device.state().disk > Disk::Outdated;
+    let refused = in_vain && params::api_version() != 1;
+    let outdated = of_state(if refused { Ss::ConnectedOutdates } else { code })?;
     let version = device.peek(|volume| volume.md_version());
     device.metadata_event.signal();
     device

@@ -6,15 +6,15 @@
 //! in hard interrupt context; it only ends requests, the rest is left to the worker.
 
 use crate::{
+    attached::Attached,
     crypto::Digest,
     device_io::{app_io, status_of},
     mem::{Fifo, KMem},
     os::{
-        backing::{Backing, WriteFlags},
-        bio::Bio,
+        bio::{Bio, BioData},
         disk::{BlockDriver, Disk, FrozenFilesystem},
         limits::Limits,
-        lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, Relaxed, SpinLockIrq},
+        lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, SpinLockIrq},
         mem::Buf,
         pages::{PagePool, Payload},
         random,
@@ -37,10 +37,10 @@ use drbd_core::{
     genl::v1::DiskExtras,
     state::State,
 };
-use kernel::{prelude::*, str::CString};
+use kernel::prelude::*;
 
 /// Operations of the application at a time; further bios wait in [`Inner::pending`].
-const APP_OPS: u32 = 1024;
+pub(crate) const APP_OPS: u32 = 1024;
 /// Operations of the peer at first; the receiver adds more.
 const PEER_OPS: u32 = 1024;
 /// Bios that wait for admission before their submitters do.
@@ -65,58 +65,6 @@ impl Slot {
     }
 }
 
-/// The attached devices.
-pub(crate) struct Attached {
-    /// Where the data is.
-    pub(crate) data: Backing,
-    /// Where the metadata is; the same device for internal metadata.
-    pub(crate) meta: Backing,
-    /// Path of the data device, as configured.
-    pub(crate) path: CString,
-    /// They are two devices, each with a cache of its own.
-    pub(crate) separate: bool,
-    /// Disk option disk-flushes.
-    pub(crate) flushes: Atomic<bool>,
-    /// It turned out not to have flushes.
-    pub(crate) cannot_flush: Atomic<bool>,
-}
-
-impl Attached {
-    /// Makes durable what the data device has, if it has a cache that is asked to. Context: task.
-    pub(crate) fn flush_data(&self) -> Result {
-        if !self.flushes.load(Relaxed) || self.cannot_flush.load(Relaxed) {
-            return Ok(());
-        }
-        match self.data.flush_sync() {
-            Err(EOPNOTSUPP) => {
-                self.cannot_flush.store(true, Relaxed);
-                pr_warn!(
-                    "{}: the disk has no flushes: draining it is all that orders writes\n",
-                    self.path.to_str().unwrap_or("?")
-                );
-                Ok(())
-            }
-            result => result,
-        }
-    }
-
-    /// Writes a block of metadata. With `durable` it is on the medium when this returns, and what
-    /// the data device had before: the block may say that data need not be looked at after a
-    /// crash, and the preflush of a write reaches only the device that it goes to. Context: task.
-    pub(crate) fn write_metadata(&self, sector: u64, block: &[u8], durable: bool) -> Result {
-        if durable && self.separate {
-            self.flush_data()?;
-        }
-        let flags = WriteFlags {
-            preflush: durable,
-            fua: durable,
-            sync: true,
-            meta: true,
-        };
-        self.meta.write_sync(sector, block, flags)
-    }
-}
-
 /// What the volume's lock protects.
 pub(crate) struct Inner {
     /// The engine.
@@ -127,6 +75,15 @@ pub(crate) struct Inner {
     pub(crate) pending: Fifo<Bio>,
     /// The disk.
     pub(crate) attached: Option<Arc<Attached>>,
+    /// The same, while it is given the application's own pages: without disk-timeout.
+    pub(crate) direct: Option<Arc<Attached>>,
+    /// disk-timeout: where pages come from for what goes to the disk, so that the application's do
+    /// not.
+    pub(crate) bounce: Option<PagePool>,
+    /// What waits for such pages.
+    pub(crate) starved: Option<Fifo<(BioData, OpId)>>,
+    /// A disk that was given up and has not answered everything.
+    pub(crate) leaving: Option<Arc<Attached>>,
     /// What the worker has to do.
     worker_todo: Todo,
     /// Something may run: see `Volume::run_ready`.
@@ -135,7 +92,7 @@ pub(crate) struct Inner {
 
 /// The volume and its way to the peer: an input uses both at once.
 pub(crate) struct Locked {
-    inner: Inner,
+    pub(crate) inner: Inner,
     /// The queues of the connection.
     pub(crate) queues: Option<Arc<Queues>>,
 }
@@ -156,11 +113,22 @@ impl DerefMut for Locked {
 
 /// Who has to be woken after unlocking.
 #[derive(Clone, Copy, Default)]
-struct Wakeups {
+pub(crate) struct Wakeups {
     worker: bool,
     metadata: bool,
     waiters: bool,
     effects: bool,
+}
+
+impl Wakeups {
+    /// Leaves the effects to the worker.
+    #[inline]
+    pub(crate) fn to_worker(self) -> Self {
+        Wakeups {
+            worker: self.worker || self.effects,
+            ..self
+        }
+    }
 }
 
 /// A minor.
@@ -186,6 +154,11 @@ pub(crate) struct Device {
     /// The metadata thread has something to do.
     #[pin]
     pub(crate) metadata_event: Event,
+    /// It has to be looked whether the disk answers.
+    #[pin]
+    pub(crate) watch_event: Event,
+    /// Something waits in [`Inner::starved`].
+    pub(crate) starves: Atomic<bool>,
     /// Whoever waits for a condition of the volume.
     #[pin]
     pub(crate) changed: WaitQueue,
@@ -231,6 +204,10 @@ impl Device {
                             slots,
                             pending,
                             attached: None,
+                            direct: None,
+                            bounce: None,
+                            starved: None,
+                            leaving: None,
                             worker_todo: Todo::NONE,
                             ready: false,
                         },
@@ -244,6 +221,8 @@ impl Device {
                 going_down: Atomic::new(false),
                 worker_event <- Event::new(),
                 metadata_event <- Event::new(),
+                watch_event <- Event::new(),
+                starves: Atomic::new(false),
                 changed <- WaitQueue::new(),
                 pool,
                 disk_options <- new_mutex!(None, "drbd_disk_opts"),
@@ -314,7 +293,7 @@ impl Device {
     }
 
     #[inline]
-    fn wake(&self, wakeups: Wakeups) {
+    pub(crate) fn wake(&self, wakeups: Wakeups) {
         if wakeups.metadata {
             self.metadata_event.signal();
         }
@@ -353,7 +332,7 @@ impl Device {
 
     /// There is none to read the block of `op` into. Context: task.
     pub(crate) fn no_memory_for(&self, op: OpId) {
-        let mut wakeups = {
+        let wakeups = {
             let mut locked = self.inner.lock();
             let Locked { inner, queues } = &mut *locked;
             inner
@@ -362,8 +341,7 @@ impl Device {
             inner.wakeups()
         };
         // What follows is not carried out here: this is a part of carrying out.
-        wakeups.worker |= wakeups.effects;
-        self.wake(wakeups);
+        self.wake(wakeups.to_worker());
     }
 
     /// The disk finished an operation. Context: any.
@@ -385,10 +363,9 @@ impl Device {
                 leftover = inner.take_payload(op);
             }
             inner.collect(&mut works, false);
-            let mut wakeups = inner.wakeups();
+            let wakeups = inner.wakeups();
             // What is left needs task context.
-            wakeups.worker |= wakeups.effects;
-            (leftover, wakeups)
+            (leftover, wakeups.to_worker())
         };
         drop(leftover);
         self.wake(wakeups);
@@ -474,7 +451,7 @@ impl Device {
 }
 
 impl Inner {
-    fn wakeups(&mut self) -> Wakeups {
+    pub(crate) fn wakeups(&mut self) -> Wakeups {
         let mut todo = self.volume.take_todo();
         if self.pending.is_empty() {
             // Nobody to admit: no reason to wake the worker for every request that ends.
@@ -489,6 +466,29 @@ impl Inner {
             waiters: todo.has(Todo::WAKE),
             effects: self.volume.has_effects() || self.ready,
         }
+    }
+
+    /// Sets the disk, or takes it back.
+    pub(crate) fn set_attached(&mut self, disk: Option<Arc<Attached>>) -> Option<Arc<Attached>> {
+        let before = core::mem::replace(&mut self.attached, disk);
+        self.choose_way();
+        before
+    }
+
+    /// Sets where pages for the disk come from (disk-timeout), or that it is given the
+    /// application's.
+    pub(crate) fn set_bounce(&mut self, pool: Option<PagePool>) -> Option<PagePool> {
+        let before = core::mem::replace(&mut self.bounce, pool);
+        self.choose_way();
+        before
+    }
+
+    fn choose_way(&mut self) {
+        // `attached`, or whoever took it, has a reference too: this never drops the last.
+        self.direct = match &self.bounce {
+            Some(_) => None,
+            None => self.attached.clone(),
+        };
     }
 
     /// Whether something belongs to `op`.

@@ -2,7 +2,8 @@
 //! Between the engine's operations and the kernel's: bios from above, requests to the disk.
 
 use crate::{
-    device::{Attached, Device},
+    attached::Attached,
+    device::Device,
     os::{
         backing::{IoDone, WriteFlags},
         bio::{Bio, Op as BioOp},
@@ -35,6 +36,12 @@ pub(crate) struct DiskWrite {
 #[inline]
 pub(crate) fn submit_write(disk: &Attached, write: DiskWrite) {
     let token = u64::from(write.op);
+    submit_write_as(disk, write, token);
+}
+
+/// Gives it to the disk as `token`. Context: task.
+#[inline]
+pub(crate) fn submit_write_as(disk: &Attached, write: DiskWrite, token: u64) {
     match (write.action, write.payload) {
         (Action::Data, Some(payload)) => {
             let flags = WriteFlags {
@@ -179,7 +186,9 @@ impl BlockDriver for Device {
 
 impl IoDone for Device {
     fn io_done(&self, token: u64, status: Status, pages: Option<Payload>) {
-        let op = u32::try_from(token).unwrap_or(u32::MAX);
-        self.local_done(op, status.is_ok(), pages);
+        match u32::try_from(token) {
+            Ok(op) => self.local_done(op, status.is_ok(), pages),
+            Err(_) => self.bounced_done(token, status.is_ok(), pages),
+        }
     }
 }

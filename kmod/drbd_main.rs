@@ -14,6 +14,7 @@
 //! 3. `Connection::thread`, `Helpers::threads` (mutexes)
 //!    `Device::frozen_filesystem` (mutex): held while I/O on the device is waited for
 //!    `Registry::dependencies` (mutex): who waits with a resync
+//!    `Attached::flusher`, `Attached::writer` (mutexes): a flush, a write of metadata is waited for
 //! 4. the notifier's lock (mutex): it gathers facts, so the lists come after it
 //! 5. `Registry::resources` (mutex)
 //! 6. `Resource::devices`, `Resource::connections`, `Resource::options`, `Connection::resource`,
@@ -36,7 +37,9 @@ use kernel::prelude::*;
 mod admin;
 mod ahead;
 mod attach;
+mod attached;
 mod authenticate;
+mod bounce;
 mod change;
 mod compare;
 mod conf;
@@ -69,6 +72,7 @@ mod suspend;
 mod sys;
 mod threads;
 mod verify;
+mod watch;
 mod work;
 
 module! {

@@ -10,8 +10,9 @@ use crate::{
     dependency,
     device::Device,
     fence,
-    os::lock::{Arc, Relaxed},
+    os::lock::Arc,
     resource::{Registry, Resource},
+    watch,
 };
 use drbd_core::{
     config::{DiskOptions, NetOptions, PeerDeviceOptions, ResourceOptions},
@@ -173,12 +174,14 @@ pub(crate) fn set_disk_options(
     let changes = registry.changes.lock();
     dependency::check(registry, device.minor, options.resync_after)?;
     let attached = device.inner.lock().attached.clone();
-    if let Some(disk) = &attached {
-        disk.flushes.store(options.disk_flushes, Relaxed);
-    }
-    let granularity = attached.map_or(0, |disk| disk.data.facts().discard_granularity);
+    let granularity = attached.as_ref().map_or(0, |disk| disk.data.facts().discard_granularity);
     let engine = attach::engine_options(options, granularity);
+    watch::prepare(resource, device, options.disk_timeout)?;
+    if let Some(disk) = &attached {
+        disk.follow(options);
+    }
     device.with(|inner, _, _| inner.volume.set_disk_options(engine));
+    device.watch_event.signal();
     *device.disk_options.lock() = Some(*options);
     drop(changes);
     dependency::evaluate(registry);

@@ -4,7 +4,8 @@
 
 use crate::{
     admin::{refuse, Failure, Outcome, OK},
-    device::{Attached, Device},
+    attached::Attached,
+    device::Device,
     mem::KMem,
     os::{lock::Arc, mem::Buf},
     resource::Resource,

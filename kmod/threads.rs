@@ -2,6 +2,7 @@
 //! The two threads of a minor: one for what follows from events, one for metadata I/O.
 
 use crate::{
+    bounce::HUNGRY_MS,
     compare::compare,
     crypto::Digester,
     dependency,
@@ -13,7 +14,7 @@ use crate::{
         timer::now_ms,
     },
     resource::{Registry, Resource},
-    verify,
+    verify, watch,
 };
 use drbd_core::{
     engine::volume::{ConnectionRequest, MdIo, MdResult, Todo},
@@ -28,6 +29,8 @@ const PROGRESS_MS: u64 = 1000;
 pub(crate) struct Threads {
     worker: KThread,
     metadata: KThread,
+    /// See [`crate::watch`].
+    pub(crate) watch: Option<KThread>,
 }
 
 impl Threads {
@@ -43,26 +46,36 @@ impl Threads {
         let name = CString::try_from_fmt(fmt!("drbd_m_{}", device.minor))?;
         let d = device.clone();
         let metadata = KThread::spawn_in(&resource.crew, &name, move |ctl| write_metadata(&d, ctl))?;
-        Ok(Threads { worker, metadata })
+        Ok(Threads {
+            worker,
+            metadata,
+            watch: None,
+        })
     }
 
     /// Ends them and waits. Context: task.
     pub(crate) fn stop(self) {
         self.worker.join();
         self.metadata.join();
+        if let Some(watch) = self.watch {
+            watch.join();
+        }
     }
 }
 
 fn work(registry: &Arc<Registry>, resource: &Arc<Resource>, device: &Arc<Device>, ctl: &Ctl) {
     let mut tick_at: Option<u64> = None;
     let mut digester = Digester::default();
+    let mut hungry = false;
     while !ctl.should_stop() {
         let timeout = tick_at.map(|at| {
             let left = at.saturating_sub(now_ms());
             u32::try_from(left).unwrap_or(u32::MAX).max(1)
         });
+        let timeout = if hungry { Some(HUNGRY_MS) } else { timeout };
         let _ = device.worker_event.wait(Some(ctl), timeout);
         device.carry_out();
+        hungry = device.feed_starved();
         let todo = device.take_worker_todo();
         tend(resource, device, todo);
         // A disk that went took its options along.
@@ -143,18 +156,18 @@ fn tend(resource: &Arc<Resource>, device: &Arc<Device>, todo: Todo) {
 fn close_disk(device: &Device) {
     let taken = device.with(|inner, _, _| {
         let disk = inner.volume.take_disk();
-        let attached = disk.as_ref().and_then(|_| inner.attached.take());
+        let attached = disk.as_ref().and_then(|_| inner.set_attached(None));
         (disk, attached)
     });
-    if let Some(attached) = &taken.1 {
+    let (disk, attached) = taken;
+    if let Some(attached) = attached {
         if let Some(disk) = &*device.disk.lock() {
             disk.unlink();
         }
-        pr_info!("drbd{}: detached\n", device.minor);
-        attached.data.drain();
+        watch::close(device, attached);
         *device.disk_options.lock() = None;
     }
-    drop(taken);
+    drop(disk);
     device.changed.wake_all();
 }
 
@@ -178,9 +191,11 @@ fn write_metadata(device: &Device, ctl: &Ctl) {
                 }
                 (Some(MdIo::Write { sector, durable }), attached) => {
                     let written = match &attached {
-                        Some(disk) => disk.write_metadata(sector, &*block, durable),
+                        Some(disk) => disk.write_metadata(device, sector, &*block, durable),
                         None => Err(EIO),
                     };
+                    let gave_up = written == Err(ECANCELED);
+                    let news = gave_up && !device.peek(|volume| volume.metadata_is_lost());
                     let result = match written {
                         Ok(()) => MdResult::Written,
                         Err(error) => {
@@ -194,6 +209,9 @@ fn write_metadata(device: &Device, ctl: &Ctl) {
                         }
                     };
                     device.with(|inner, link, now| inner.volume.md_done(result, link, now));
+                    if news {
+                        watch::gave_up(device, "requests and a write of metadata");
+                    }
                 }
             }
         }

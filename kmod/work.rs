@@ -3,13 +3,14 @@
 //! without it.
 
 use crate::{
-    device::{Attached, Device, Inner, Slot},
+    attached::Attached,
+    device::{Device, Inner, Slot},
     device_io::{status_of, submit_write, DiskWrite},
     os::{
         batch::Batch,
         bio::{Bio, BioData},
         lock::Arc,
-        pages::Payload,
+        pages::{PagePool, Payload},
     },
 };
 use drbd_core::engine::{
@@ -24,8 +25,10 @@ pub(crate) const BATCH: usize = 4;
 pub(crate) struct Works(Batch<Work, BATCH>);
 
 /// Something to do without the lock.
-enum Work {
+pub(crate) enum Work {
     App(Arc<Attached>, BioData, OpId),
+    /// The same in pages of ours.
+    Bounce(Arc<Attached>, PagePool, BioData, OpId),
     Write(Arc<Attached>, DiskWrite),
     Read(Arc<Attached>, Payload, OpId, u64),
     /// The same into new memory.
@@ -51,6 +54,7 @@ impl Works {
                 Work::Complete(bio, result) => bio.complete(status_of(result)),
                 Work::Drop(slot) => drop(slot),
                 Work::App(..)
+                | Work::Bounce(..)
                 | Work::Write(..)
                 | Work::Read(..)
                 | Work::ReadNew(..)
@@ -75,6 +79,7 @@ impl Device {
             Work::Complete(bio, result) => bio.complete(status_of(result)),
             Work::Drop(slot) => drop(slot),
             Work::App(disk, data, op) => disk.data.submit_clone(data, u64::from(op)),
+            Work::Bounce(disk, pool, data, op) => self.submit_bounced(&disk, &pool, data, op),
             Work::Read(disk, payload, op, sector) => {
                 disk.data.submit_read(sector, payload, u64::from(op));
             }
@@ -125,9 +130,9 @@ impl Inner {
             Effect::SubmitApp { op } => {
                 let slot = self.slots.get(op as usize);
                 let bio = slot.and_then(|slot| slot.bio.as_ref());
-                match (&self.attached, bio) {
+                match (&self.direct, bio) {
                     (Some(disk), Some(bio)) => Work::App(disk.clone(), bio.data(), op),
-                    (None, _) => Work::NoDisk(op, None),
+                    (None, _) => self.bounce_work(op),
                     (Some(_), None) => Work::Drop(Slot::default()),
                 }
             }

@@ -62,7 +62,7 @@ pub(crate) fn resource_statistics(resource: &Resource) -> ResourceStatistics {
     let devices = resource.devices().unwrap_or_default();
     let flushes = devices.iter().all(|device| {
         let attached = device.inner.lock().attached.clone();
-        let refused = attached.is_some_and(|disk| disk.cannot_flush.load(Relaxed));
+        let refused = attached.is_some_and(|disk| disk.cannot_flush());
         let wanted = device
             .disk_options
             .lock()

@@ -11,6 +11,7 @@ use super::{
     io::BioSet,
     limits::Facts,
     lock::{Arc, Atomic},
+    module::ModuleRef,
     pages::{PagePool, Payload},
     status::Status,
 };
@@ -41,6 +42,8 @@ pub(super) struct Inner {
     pub(super) scratch: PagePool,
     #[pin]
     pub(super) in_flight: InFlight,
+    // A device may answer, and be closed, long after whoever opened it is gone.
+    _module: ModuleRef,
 }
 
 // SAFETY: File and bio_set are usable from any thread; the rest is Send and Sync itself.
@@ -87,6 +90,7 @@ impl Backing {
     /// metadata); otherwise the claim is exclusive. Errors: `EBUSY` (claimed, mounted), `ENOENT`,
     /// `ENOTBLK`, `EACCES`, `EROFS`, `ENOMEM`.
     pub(crate) fn open(path: &CStr, done: Arc<dyn IoDone>, shared: bool) -> Result<Self> {
+        let module = ModuleRef::get().ok_or(ENODEV)?;
         let bios = BioSet::new()?;
         let scratch = PagePool::new(0)?;
         let holder = if shared {
@@ -111,6 +115,7 @@ impl Backing {
             done,
             scratch,
             in_flight <- InFlight::new(),
+            _module: module,
         }))?;
         // From here on `inner` closes it.
         core::mem::forget(file);

@@ -3,7 +3,7 @@
 
 use super::{
     lock::{Atomic, Full, Relaxed},
-    wait::WaitQueue,
+    wait::{WaitQueue, Wake},
 };
 use kernel::{prelude::*, sync::rcu};
 
@@ -47,6 +47,12 @@ impl InFlight {
         let _ = self
             .idle
             .wait_until(None, None, || self.count.load(Relaxed) == 0);
+    }
+
+    /// Sleeps until nothing is under way or `ms` are over; whether nothing is. Context: task.
+    pub(crate) fn wait_idle_within(&self, ms: u32) -> bool {
+        let idle = || self.count.load(Relaxed) == 0;
+        self.idle.wait_until(None, Some(ms), idle) == Wake::Signaled
     }
 }
 

@@ -41,7 +41,7 @@ impl WriteFlags {
         meta: true,
     };
 
-    fn opf(self) -> u32 {
+    pub(super) fn opf(self) -> u32 {
         let mut opf = c::REQ_OP_WRITE;
         for (on, flag) in [
             (self.preflush, c::REQ_PREFLUSH),
@@ -62,11 +62,11 @@ const BIO_RESERVE: u32 = 64;
 
 /// What a bio of ours carries in front of it (`front_pad`).
 #[repr(C)]
-struct IoContext {
-    inner: *const Inner,
-    token: u64,
-    upper: *mut c::bio,
-    payload: Option<Payload>,
+pub(super) struct IoContext {
+    pub(super) inner: *const Inner,
+    pub(super) token: u64,
+    pub(super) upper: *mut c::bio,
+    pub(super) payload: Option<Payload>,
 }
 
 // `bioset_init` places the bio right behind the pad, which must keep it aligned.
@@ -132,7 +132,7 @@ impl Backing {
     }
 
     /// A bio without pages for this device.
-    fn bare_bio(&self, opf: u32, sector: u64) -> *mut c::bio {
+    pub(super) fn bare_bio(&self, opf: u32, sector: u64) -> *mut c::bio {
         // SAFETY: Our own bio_set; GFP_NOIO with a reserve waits and never fails in task context.
         unsafe {
             let raw = c::bio_alloc_bioset(self.bdev(), 0, opf, c::GFP_NOIO, self.inner.bios.raw());

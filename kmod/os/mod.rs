@@ -33,6 +33,7 @@ pub(crate) mod mem;
 pub(crate) mod module;
 pub(crate) mod noio;
 pub(crate) mod pages;
+pub(crate) mod patience;
 pub(crate) mod params;
 mod pool;
 pub(crate) mod procfs;

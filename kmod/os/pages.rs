@@ -7,7 +7,7 @@
 use super::{
     hash::Hash,
     lock::{Arc, Relaxed},
-    pool::{free_chunk, Inner, PAGE_SIZE},
+    pool::{free_chunk, Inner, GFP_NOW, PAGE_SIZE},
 };
 use crate::sys as c;
 use core::{mem::MaybeUninit, ptr::NonNull};
@@ -54,8 +54,20 @@ impl Payload {
         if len == 0 || len > MAX_PAYLOAD {
             return Err(EINVAL);
         }
+        Self::with_header(pool, c::GFP_NOIO)
+    }
+
+    /// The same without waiting; `None` when there is none.
+    pub(super) fn empty_now(pool: &Arc<Inner>, len: usize) -> Option<Payload> {
+        if len == 0 || len > MAX_PAYLOAD {
+            return None;
+        }
+        Self::with_header(pool, GFP_NOW).ok()
+    }
+
+    fn with_header(pool: &Arc<Inner>, gfp: c::gfp_t) -> Result<Payload> {
         // SAFETY: GFP_NOIO from a mempool waits, in task context, and never fails.
-        let raw = unsafe { c::mempool_alloc_noprof(pool.headers.as_ptr(), c::GFP_NOIO) };
+        let raw = unsafe { c::mempool_alloc_noprof(pool.headers.as_ptr(), gfp) };
         let header = NonNull::new(raw.cast::<Header>()).ok_or(ENOMEM)?;
         // SAFETY: Fresh memory of this size. The table pointer is set to a field of the same
         // memory, which never moves.
@@ -129,7 +141,7 @@ impl Payload {
     /// Appends a chunk of `bytes` bytes that this payload now owns.
     pub(super) fn push(&mut self, page: *mut c::page, bytes: usize) {
         if self.chunk_count() == INLINE_CHUNKS && self.header().table_page.is_null() {
-            self.move_table();
+            let _ = self.move_table(c::GFP_NOIO);
         }
         let header = self.header_mut();
         // SAFETY: The table has room: eight inline, or 256 in its page, and a payload has at most
@@ -148,12 +160,28 @@ impl Payload {
         let _ = header.pool.in_use_pages.fetch_add(pages as i32, Relaxed);
     }
 
-    /// Moves the inline vectors to a page of their own.
-    fn move_table(&mut self) {
+    /// Like [`Self::push`] without waiting; false when there is no page for the vectors, and the
+    /// chunk is given back.
+    pub(super) fn push_now(&mut self, page: *mut c::page, bytes: usize) -> bool {
+        let full = self.chunk_count() == INLINE_CHUNKS && self.header().table_page.is_null();
+        if full && !self.move_table(GFP_NOW) {
+            // SAFETY: The caller's page, which it forgets.
+            let _ = unsafe { free_chunk(&self.header().pool, page) };
+            return false;
+        }
+        self.push(page, bytes);
+        true
+    }
+
+    /// Moves the inline vectors to a page of their own, if there is one.
+    fn move_table(&mut self, gfp: c::gfp_t) -> bool {
         let header = self.header_mut();
-        // SAFETY: Waits for a page of the reserve, never null; task context (from `alloc`).
-        let page = unsafe { c::mempool_alloc_noprof(header.pool.pages.as_ptr(), c::GFP_NOIO) };
+        // SAFETY: GFP_NOIO waits for a page of the reserve; task context (from `alloc`).
+        let page = unsafe { c::mempool_alloc_noprof(header.pool.pages.as_ptr(), gfp) };
         let page = page.cast::<c::page>();
+        if page.is_null() {
+            return false;
+        }
         // SAFETY: A low-memory page has an address; it is aligned and large enough.
         unsafe {
             let table = c::kg_page_address(page).cast::<c::bio_vec>();
@@ -162,6 +190,7 @@ impl Payload {
             header.table = table;
         }
         header.table_page = page;
+        true
     }
 
     /// Cuts the payload to its first `len` bytes (at least 1) and frees whole chunks behind them.

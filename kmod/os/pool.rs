@@ -17,6 +17,8 @@ const RESERVE_MIN: c_int = (MAX_PAYLOAD / PAGE_SIZE) as c_int + 1;
 const MAX_ORDER: u32 = 8;
 // Chunks above this order are not worth waiting for memory compaction.
 const CHEAP_ORDER: u32 = 3;
+/// Does not sleep.
+pub(super) const GFP_NOW: c::gfp_t = (c::GFP_NOIO & !c::__GFP_DIRECT_RECLAIM) | c::__GFP_NOWARN;
 
 #[pin_data(PinnedDrop)]
 pub(super) struct Inner {
@@ -175,6 +177,43 @@ impl PagePool {
         }
         payload.truncate(len);
         Some(payload)
+    }
+
+    /// Like [`Self::alloc`], but does not wait for payloads to come back: `None` when memory is
+    /// short and the reserve in use. Context: task.
+    pub(crate) fn alloc_now(&self, len: usize) -> Option<Payload> {
+        if let Some(payload) = self.try_alloc_now(len) {
+            return Some(payload);
+        }
+        // One at a time, or two that each got half of the reserve would both go without.
+        let _one_collector = self.inner.collecting.lock();
+        let mut payload = Payload::empty_now(&self.inner, len)?;
+        for _ in 0..len.div_ceil(PAGE_SIZE) {
+            let page = self.reserve_page_now()?;
+            if !payload.push_now(page, PAGE_SIZE) {
+                return None;
+            }
+        }
+        payload.truncate(len);
+        Some(payload)
+    }
+
+    fn try_alloc_now(&self, len: usize) -> Option<Payload> {
+        let mut payload = Payload::empty_now(&self.inner, len)?;
+        let mut left = len.div_ceil(PAGE_SIZE);
+        while left > 0 && payload.chunk_count() < INLINE_CHUNKS {
+            let (page, order) = try_chunk(left)?;
+            payload.push(page, PAGE_SIZE << order);
+            left = left.saturating_sub(1 << order);
+        }
+        payload.truncate(len);
+        (left == 0).then_some(payload)
+    }
+
+    fn reserve_page_now(&self) -> Option<*mut c::page> {
+        // SAFETY: A pool of pages. Without direct reclaim it does not sleep, and may have none.
+        let page = unsafe { c::mempool_alloc_noprof(self.inner.pages.as_ptr(), GFP_NOW) };
+        (!page.is_null()).then_some(page.cast())
     }
 
     fn reserve_page(&self) -> *mut c::page {

@@ -18,7 +18,7 @@ use crate::{
         recv::{RecvError, RecvWait},
         socket::Socket,
     },
-    parting,
+    parting, watch,
 };
 use drbd_core::{
     engine::{
@@ -387,15 +387,14 @@ impl Receiver<'_> {
                 device.inner.lock().attached.clone()
             }
         };
-        match attached.map_or(Ok(()), |disk| disk.flush_data()) {
+        let Some(disk) = attached else {
+            // It may be gone with what it did not make durable.
+            return Ok(!device.peek(|volume| volume.flush_is_lost()));
+        };
+        match disk.flush_data(device) {
             Ok(()) => Ok(true),
             Err(error) => {
-                pr_err!(
-                    "drbd{}: flushing the disk failed: {:?}\n",
-                    device.minor,
-                    error
-                );
-                device.with(|inner, link, now| inner.volume.fail_disk(link, now));
+                watch::flush_failed(device, error);
                 Ok(false)
             }
         }

@@ -199,6 +199,9 @@ impl Node {
             if state.role == Role::Primary && state.pdsk != Disk::UpToDate {
                 return self.finish(Err("blind".into()));
             }
+            if vol.md_late.is_some() {
+                return self.finish(Err("Unanswered".into()));
+            }
             match vol.volume.begin_attach(&mut self.queues, now) {
                 Ok(()) => *stage = 1,
                 Err(AttachError::State(Ss::InTransientState)) => return false,

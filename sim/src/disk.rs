@@ -98,6 +98,8 @@ pub(crate) struct FakeDisk {
     pub(crate) failing: bool,
     /// Metadata writes fail.
     pub(crate) md_failing: bool,
+    /// It does not answer, but may do so late.
+    pub(crate) hanging: bool,
     /// It cannot discard.
     pub(crate) no_discard: bool,
 }
@@ -113,6 +115,7 @@ impl FakeDisk {
             touched: Vec::new(),
             failing: false,
             md_failing: false,
+            hanging: false,
             no_discard: false,
         }
     }

@@ -43,6 +43,7 @@ impl Node {
                 true
             }
             Phase::Draining => {
+                let mut moved = false;
                 while let Some(item) = self.queues.send.pop_raw() {
                     if let SendItem::Write { volume, op, .. }
                     | SendItem::Read { volume, op }
@@ -53,10 +54,11 @@ impl Node {
                         let vol = &mut self.vols[usize::from(volume)];
                         vol.volume.send_canceled(op, &mut self.queues);
                         vol.after();
+                        moved = true;
                     }
                 }
                 if self.vols.iter().any(|vol| vol.volume.peer_ops_in_flight()) {
-                    return false;
+                    return moved;
                 }
                 for vol in &mut self.vols {
                     vol.volume.disconnected(&mut self.queues, now);

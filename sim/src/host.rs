@@ -8,7 +8,7 @@ use super::{
 };
 use drbd_core::{
     engine::{
-        op::{Action, Kind},
+        op::{flag, Action, Kind},
         volume::{
             Admission, AppIo, ConnectionRequest, Effect, End, IoResult, MdIo, MdResult, Todo,
         },
@@ -140,6 +140,11 @@ impl Node {
 
     fn start(&mut self, v: usize, op: u32, app: bool, what: Io) {
         let vol = &mut self.vols[v];
+        let late = vol.volume.late_io() > 0 || vol.md_late.is_some();
+        assert!(
+            !late,
+            "a disk is used while the one before it may still write"
+        );
         let (sector, len) = what.range();
         let writes = |io: &Io| matches!(io, Io::Write(..) | Io::Discard(..));
         let resync_read = |op: u32| vol.volume.op(op).kind == Kind::RsRead;
@@ -165,8 +170,10 @@ impl Node {
         let vol = &mut self.vols[v];
         let pick = rng.below(vol.inflight.len() as u64) as usize;
         let io = vol.inflight.swap_remove(pick);
-        let mut ok = vol.attached && !vol.disk.failing;
+        let late = vol.volume.op(io.op).any(flag::LATE);
+        let mut ok = (vol.attached || late) && !vol.disk.failing;
         match &io.what {
+            Io::Read(..) if late => {}
             Io::Read(sector, len) if ok => {
                 let payload = vol.disk.read(*sector, *len);
                 vol.slots[io.op as usize].payload = Some(payload);
@@ -206,6 +213,7 @@ impl Node {
             Some(MdIo::Again) => {}
             Some(MdIo::Write { sector, durable }) => {
                 assert!(vol.attached);
+                vol.md_since_ms = now;
                 vol.md_write = Some(MdWrite {
                     sector,
                     durable,
@@ -241,7 +249,8 @@ impl Node {
         }
         if todo.has(Todo::DISK_GONE) {
             if let Some(disk) = vol.volume.take_disk() {
-                assert!(vol.inflight.is_empty(), "the disk is in use");
+                let late = |io: &LocalIo| vol.volume.op(io.op).any(flag::LATE);
+                assert!(vol.inflight.iter().all(late), "the disk is in use");
                 vol.attached = false;
                 drop(disk);
             }

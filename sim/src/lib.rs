@@ -15,6 +15,7 @@ mod equality;
 mod expect;
 mod faults;
 mod fence;
+mod hang;
 mod heap;
 mod helper;
 mod host;

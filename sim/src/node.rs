@@ -107,6 +107,12 @@ pub(crate) struct Vol {
     pub(crate) inflight: Vec<LocalIo>,
     pub(crate) md_write: Option<MdWrite>,
     pub(crate) md_due: bool,
+    /// When the write of metadata under way began.
+    pub(crate) md_since_ms: u64,
+    /// One that was given up and has not ended.
+    pub(crate) md_late: Option<MdWrite>,
+    /// When it was last looked whether the disk answers.
+    pub(crate) watched_ms: u64,
     pub(crate) pending: VecDeque<AppReq>,
     pub(crate) ready: bool,
     pub(crate) effects: bool,
@@ -146,6 +152,9 @@ impl Vol {
             inflight: Vec::new(),
             md_write: None,
             md_due: false,
+            md_since_ms: 0,
+            md_late: None,
+            watched_ms: 0,
             pending: VecDeque::new(),
             ready: false,
             effects: false,
@@ -196,7 +205,8 @@ impl Vol {
                 }
             }
         }
-        if let Some(write) = self.md_write.take() {
+        let late = self.md_late.take();
+        for write in late.into_iter().chain(self.md_write.take()) {
             let whole = superblocks.contains(&write.sector);
             let begun = !write.durable || rng.one_in(2);
             if begun && write.durable {
@@ -212,7 +222,8 @@ impl Vol {
         } else {
             self.disk.flush();
         }
-        let disk = core::mem::replace(&mut self.disk, FakeDisk::new(0));
+        let mut disk = core::mem::replace(&mut self.disk, FakeDisk::new(0));
+        disk.hanging = false;
         let (md, options) = (self.md, self.options);
         *self = Vol::new(number, disk.sectors, md, rng);
         self.disk = disk;

@@ -67,7 +67,7 @@ impl Node {
             && self
                 .vols
                 .iter()
-                .all(|vol| vol.volume.generation_is_durable())
+                .all(|vol| vol.volume.generation_is_durable() && vol.may_flush())
     }
 
     pub(crate) fn pass_barrier(&mut self, now: u64) {
@@ -78,8 +78,15 @@ impl Node {
                 return;
             }
             let mut flushed = true;
-            for vol in self.vols.iter_mut().filter(|vol| vol.attached) {
-                if vol.disk.failing {
+            for vol in &mut self.vols {
+                if !vol.attached {
+                    flushed &= !vol.volume.flush_is_lost();
+                } else if vol.disk.hanging {
+                    // It was waited for as long as disk-timeout says.
+                    flushed = false;
+                    vol.volume.disk_hangs(&mut self.queues, now);
+                    vol.after();
+                } else if vol.disk.failing {
                     flushed = false;
                     vol.volume.fail_disk(&mut self.queues, now);
                     vol.after();

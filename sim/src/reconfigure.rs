@@ -36,6 +36,10 @@ impl Play {
             let policy = read_balancing(&mut rng);
             node.set_read_balancing(policy);
         }
+        if rng.one_in(2) {
+            let disk_timeout_ms = rng.pick(&[100, 1000, 6000]);
+            self.world.set_disk_timeout(disk_timeout_ms);
+        }
         if rng.one_in(3) {
             self.world.slow = 2 + rng.below(40);
         }

@@ -19,6 +19,10 @@ pub(crate) enum Step {
     IoDone(usize, usize),
     MdPoll(usize, usize),
     MdDone(usize, usize),
+    /// It is looked whether the disk answers.
+    Watch(usize, usize),
+    /// A write of metadata ends that was given up.
+    MdLate(usize, usize),
     Work(usize, usize),
     SendData(usize),
     SendMeta(usize),
@@ -45,11 +49,17 @@ impl World {
                 if vol.effects || vol.ready {
                     steps.push(Step::CarryOut(n, v));
                 }
-                if !vol.inflight.is_empty() && !self.hold_io[n] {
+                if vol.watch_at().is_some_and(|at| at <= self.now) {
+                    steps.push(Step::Watch(n, v));
+                }
+                if vol.md_late.is_some() && !vol.disk.hanging {
+                    steps.push(Step::MdLate(n, v));
+                }
+                if !vol.inflight.is_empty() && !self.hold_io[n] && !vol.disk.hanging {
                     steps.push(Step::IoDone(n, v));
                 }
                 if vol.md_write.is_some() {
-                    if !self.hold_md[n] {
+                    if !self.hold_md[n] && !vol.disk.hanging {
                         steps.push(Step::MdDone(n, v));
                     }
                 } else if vol.md_due && !self.hold_md[n] {
@@ -135,6 +145,8 @@ impl World {
             Step::IoDone(n, v) => self.nodes[n].io_done(v, &mut self.rng),
             Step::MdPoll(n, v) => self.nodes[n].md_poll(v, now),
             Step::MdDone(n, v) => self.nodes[n].md_done(v, now),
+            Step::Watch(n, v) => self.nodes[n].watch(v, now),
+            Step::MdLate(n, v) => self.nodes[n].md_late(v),
             Step::Work(n, v) => self.nodes[n].work(v, now),
             Step::SendData(n) => {
                 if let Some(wire) = &mut self.wire {

@@ -181,6 +181,7 @@ impl Play {
         let Mood {
             io, admin, fault, ..
         } = self.mood;
+        self.let_disks_hang();
         match self.rng.below(20) {
             at if at < io => self.io(),
             at if at < io + admin && self.dual => self.administer_two(),
@@ -206,6 +207,7 @@ impl Play {
         world.frozen = [false; 2];
         world.slow = 0;
         world.link_up = true;
+        world.wake_disks();
         for n in 0..2 {
             if !world.nodes[n].up {
                 world.boot(n);

@@ -7,7 +7,7 @@ use super::{
     metadata::{self, MdSetup},
     model::Model,
     net::Wire,
-    node::{Node, Phase},
+    node::{Node, Phase, Vol},
 };
 use drbd_core::{
     meta::Format,
@@ -286,6 +286,7 @@ impl World {
         let mut timers: Vec<u64> = Vec::new();
         for node in self.nodes.iter().filter(|node| node.up) {
             timers.extend(node.vols.iter().filter_map(|vol| vol.tick_ms));
+            timers.extend(node.vols.iter().filter_map(Vol::watch_at));
             if node.queues.send.may_forgive() && matches!(node.phase, Phase::Joined(_)) {
                 timers.push(node.forgive_ms);
             }

@@ -42,8 +42,7 @@ option_group! {
     /// Flush the metadata device after metadata writes.
     md_flushes: bool = flag(19, true).option("md-flushes").also_84();
     /// Time after which a request to the backing device counts as failed; 0 for never.
-    disk_timeout: u32 = u32(20, 0, 6000, 0).unit(Unit::Deciseconds).option("disk-timeout").also_84()
-        .default_only("disk-timeout is not implemented in this version");
+    disk_timeout: u32 = u32(20, 0, 6000, 0).unit(Unit::Deciseconds).option("disk-timeout").also_84();
     /// How reads are spread over the nodes.
     read_balancing: ReadBalancing = word(21, READ_BALANCING, 0).option("read-balancing").also_84();
     /// Unused; kept by the interface.

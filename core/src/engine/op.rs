@@ -35,6 +35,8 @@ pub enum Kind {
     OvOwn,
     /// A block that we read for the peer's online verify.
     OvPeer,
+    /// It is over, but for a disk that was given up and has it still.
+    Late,
 }
 
 /// What a write does to the blocks it names.
@@ -121,9 +123,9 @@ pub mod flag {
     /// It was launched.
     pub const LAUNCHED: u64 = 1 << 26;
     /// Resync data of zeroes only (P_RS_DEALLOCATED).
-    pub const RS_DEALLOCATED: u64 = 1 << 27;
+    pub const RS_DEALLOCATED: u64 = 1 << 35;
     /// A thin resync request (P_RS_THIN_REQ).
-    pub const RS_THIN: u64 = 1 << 28;
+    pub const RS_THIN: u64 = 1 << 37;
     /// A failed read that goes to the other side.
     pub const RETRY: u64 = 1 << 29;
     /// Its completion waits to be taken by the host.
@@ -138,6 +140,10 @@ pub mod flag {
     pub const POSTPONED: u64 = 1 << 33;
     /// Two Primaries: the peer's write is not carried out, and was answered so.
     pub const REJECTED: u64 = 1 << 34;
+    /// The disk was given up before it answered: the slot is kept until it does.
+    pub const LATE: u64 = 1 << 27;
+    /// disk-timeout: the disk has had it since `disk_ms`, if not longer.
+    pub const WATCHED: u64 = 1 << 28;
 }
 
 /// One operation.
@@ -161,6 +167,8 @@ pub struct Op {
     pub block_id: u64,
     /// Distinguishes the uses of this slot.
     pub generation: u32,
+    /// With [`flag::WATCHED`]: when it was first seen on the disk, in milliseconds that wrap.
+    pub(crate) disk_ms: u32,
     /// Order of arrival among overlapping operations.
     pub order: u64,
     /// Record of the activity log that it waits for; of a resync block, when its data came.
@@ -199,6 +207,7 @@ impl Op {
         epoch: 0,
         block_id: 0,
         generation: 0,
+        disk_ms: 0,
         order: 0,
         ticket: 0,
         start_ms: 0,
@@ -221,7 +230,7 @@ impl Op {
             Kind::AppRead | Kind::PeerRead | Kind::RsRead | Kind::OvOwn | Kind::OvPeer => true,
             // For its digest.
             Kind::RsTarget => self.any(flag::CHECKSUM),
-            Kind::AppWrite | Kind::PeerWrite | Kind::Free => false,
+            Kind::AppWrite | Kind::PeerWrite | Kind::Late | Kind::Free => false,
         }
     }
 

@@ -65,8 +65,8 @@ fn excludes(old: &Op, new: &Op) -> bool {
         // With protocols A and B the peer's application knows of a write that is not on the disk
         // here, and may read it.
         (Kind::PeerWrite, Kind::PeerRead) => true,
-        (Kind::AppRead | Kind::PeerRead | Kind::Free, _)
-        | (_, Kind::AppRead | Kind::PeerRead | Kind::Free) => false,
+        (Kind::AppRead | Kind::PeerRead | Kind::Late | Kind::Free, _)
+        | (_, Kind::AppRead | Kind::PeerRead | Kind::Late | Kind::Free) => false,
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! A failing seed is replayed with `ENGINE_SEED=n`, and told step by step with `ENGINE_TRACE=1`.
 
+mod hang;
 mod random;
 mod refused;
 mod scenarios;

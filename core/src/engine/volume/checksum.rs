@@ -61,10 +61,14 @@ impl<M: Mem> Volume<M> {
     /// context.
     pub fn checksum_unread(&mut self, op: OpId, link: &mut dyn Link) {
         let at = self.ops.at_mut(op);
+        if at.any(flag::LATE) {
+            self.late_done(op);
+            return;
+        }
         if at.kind != Kind::RsTarget || !at.any(flag::LOCAL_PENDING) {
             return;
         }
-        at.clear(flag::LOCAL_PENDING);
+        at.clear(flag::LOCAL_PENDING | flag::WATCHED);
         self.counters.lower_pending = self.counters.lower_pending.saturating_sub(1);
         self.checksum_read_done(op, false, link);
         self.disk_answered();

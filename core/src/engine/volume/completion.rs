@@ -10,7 +10,7 @@ use crate::{
     engine::{
         link::Link,
         mem::Mem,
-        op::{flag, Action, Kind, OpId},
+        op::{flag, Action, Kind, Op, OpId},
         send_queue::SendItem,
     },
     planted::{self, Bug},
@@ -112,7 +112,10 @@ impl<M: Mem> Volume<M> {
         at.set(flag::DONE_UPPER);
         let result = if at.any(flag::LOCAL_OK | flag::NET_OK) {
             IoResult::Done
-        } else if at.any(flag::LOCAL_COMPLETED) && matches!(at.action, Action::Discard) {
+        } else if at.has(flag::LOCAL_COMPLETED)
+            && !at.any(flag::LATE)
+            && matches!(at.action, Action::Discard)
+        {
             IoResult::Unsupported
         } else {
             IoResult::Error
@@ -125,11 +128,34 @@ impl<M: Mem> Volume<M> {
     /// Ends the life of `op` when nobody needs it any more.
     pub(super) fn maybe_destroy(&mut self, op: OpId) {
         let at = *self.ops.at(op);
-        if !at.any(flag::DONE_UPPER) || at.any(OWED) {
+        if at.any(OWED | flag::LATE) {
+            if at.any(flag::LATE) {
+                self.maybe_bury(op);
+            }
             return;
         }
+        if self.let_go(op, &at) {
+            self.ops.free(op);
+        }
+    }
+
+    /// The same while a disk that was given up has it still.
+    #[inline(never)]
+    fn maybe_bury(&mut self, op: OpId) {
+        let at = *self.ops.at(op);
+        if !at.any(OWED) && self.let_go(op, &at) {
+            self.bury(op);
+        }
+    }
+
+    /// Takes `op` out of everything but its slot, if it is over.
+    #[inline(always)]
+    fn let_go(&mut self, op: OpId, at: &Op) -> bool {
+        if !at.any(flag::DONE_UPPER) {
+            return false;
+        }
         if at.any(flag::EXP_BARR_ACK) && !at.any(flag::NET_DONE) {
-            return;
+            return false;
         }
         if at.any(flag::EXP_BARR_ACK) {
             self.ops.unlink(&mut self.log, op);
@@ -141,8 +167,8 @@ impl<M: Mem> Volume<M> {
             self.end_al(at.sector, at.len_sectors);
         }
         self.app_used = self.app_used.saturating_sub(1);
-        self.ops.free(op);
         self.todo(Todo::ADMIT.with(Todo::WAKE));
+        true
     }
 
     /// A write that was launched is destroyed, or will be launched again.
@@ -245,7 +271,7 @@ impl<M: Mem> Volume<M> {
                 at.set(flag::NET_SENT);
                 return;
             }
-            Kind::PeerWrite | Kind::Free => return,
+            Kind::PeerWrite | Kind::Late | Kind::Free => return,
         }
         self.settle(op, link);
     }
@@ -266,7 +292,7 @@ impl<M: Mem> Volume<M> {
                 at.clear(flag::GONE);
                 self.release(op);
             }
-            Kind::RsTarget | Kind::OvOwn | Kind::PeerWrite | Kind::Free => {}
+            Kind::RsTarget | Kind::OvOwn | Kind::PeerWrite | Kind::Late | Kind::Free => {}
         }
     }
 

@@ -31,6 +31,8 @@ pub struct DiskOptions {
     pub read_balancing: ReadBalancing,
     /// rs-discard-granularity as the disk can do it, sectors; 0 is never.
     pub rs_discard_sectors: u32,
+    /// disk-timeout, milliseconds; 0 is never.
+    pub disk_timeout_ms: u32,
 }
 
 impl Default for DiskOptions {
@@ -44,6 +46,7 @@ impl Default for DiskOptions {
             size_sectors: 0,
             read_balancing: ReadBalancing::PreferLocal,
             rs_discard_sectors: 0,
+            disk_timeout_ms: 0,
         }
     }
 }

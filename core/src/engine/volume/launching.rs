@@ -72,11 +72,12 @@ impl<M: Mem> Volume<M> {
             Kind::PeerRead | Kind::RsRead | Kind::OvPeer => self.launch_read(op, link),
             Kind::OvOwn => self.launch_verify(op, link),
             Kind::RsTarget => self.launch_rs_write(op, link),
-            Kind::Free => {}
+            Kind::Late | Kind::Free => {}
         }
     }
 
     pub(crate) fn queue_submit(&mut self, op: OpId) {
+        debug_assert!(!self.ops.at(op).any(flag::LATE), "the disk has it still");
         self.ops.at_mut(op).set(flag::LOCAL_PENDING);
         self.counters.lower_pending = self.counters.lower_pending.saturating_add(1);
         self.ops.push_back(&mut self.submit, op);

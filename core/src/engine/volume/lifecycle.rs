@@ -32,6 +32,9 @@ pub enum AttachError {
     OtherData,
     /// It would make the volume smaller (error 170).
     WouldShrink,
+    /// The disk before it was given up and has not answered: what it writes late could be written
+    /// over what comes now.
+    Unanswered,
     /// The state does not allow it.
     State(Ss),
 }
@@ -42,6 +45,9 @@ impl<M: Mem> Volume<M> {
     pub fn begin_attach(&mut self, link: &mut dyn Link, now_ms: u64) -> Result<(), AttachError> {
         if self.state.disk != DiskState::Diskless {
             return Err(AttachError::Attached);
+        }
+        if self.late > 0 {
+            return Err(AttachError::Unanswered);
         }
         if self.disk_closes() {
             return Err(AttachError::State(Ss::InTransientState));
@@ -274,6 +280,7 @@ impl<M: Mem> Volume<M> {
         self.peer.protocol = protocol;
         self.peer.resolve_conflicts = resolve_conflicts;
         self.peer.linked = true;
+        self.flush_lost = false;
         self.links = self.links.wrapping_add(1);
         self.peer.uuids = None;
         self.peer.finish_source_ping = None;

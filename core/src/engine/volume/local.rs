@@ -14,10 +14,10 @@ impl<M: Mem> Volume<M> {
     pub fn local_done(&mut self, op: OpId, ok: bool, link: &mut dyn Link) {
         let at = self.ops.at_mut(op);
         if !at.any(flag::LOCAL_PENDING) {
-            debug_assert!(false, "completion of what was not submitted");
+            self.late_done(op);
             return;
         }
-        at.clear(flag::LOCAL_PENDING);
+        at.clear(flag::LOCAL_PENDING | flag::WATCHED);
         at.set(flag::LOCAL_COMPLETED | if ok { flag::LOCAL_OK } else { 0 });
         let at = *at;
         self.counters.lower_pending = self.counters.lower_pending.saturating_sub(1);
@@ -47,7 +47,7 @@ impl<M: Mem> Volume<M> {
             Kind::RsTarget => self.rs_write_done(op, ok, link),
             Kind::OvOwn => self.queue_compare(op),
             Kind::OvPeer => self.verify_served(op, link),
-            Kind::Free => {}
+            Kind::Late | Kind::Free => {}
         }
         self.disk_answered();
     }

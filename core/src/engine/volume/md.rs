@@ -368,6 +368,12 @@ impl<M: Mem> Volume<M> {
         self.uuid_hold.is_none()
     }
 
+    /// Whether the disk went without a last flush, so that a barrier of the peer cannot be
+    /// acknowledged in this connection: it ends, and the peer marks what it wrote.
+    pub fn flush_is_lost(&self) -> bool {
+        self.flush_lost
+    }
+
     /// Begins to set (or clear) all bits.
     pub(super) fn start_bulk(&mut self, value: bool, then: Then) {
         let Some(disk) = self.disk.as_mut() else {
@@ -394,13 +400,14 @@ impl<M: Mem> Volume<M> {
     }
 
     /// Metadata cannot be written: there is nothing left that could be promised about this disk.
-    fn metadata_lost(&mut self, link: &mut dyn Link) {
+    pub(super) fn metadata_lost(&mut self, link: &mut dyn Link) {
         if let Some(disk) = self.disk.as_mut() {
             disk.bulk = None;
             disk.writeout = None;
         }
         self.io_error_pending = true;
         self.force_detach = true;
+        self.flush_lost = true;
         if self.pending_state.take().is_some() {
             // The handshake waited for all bits to be set.
             self.end_connection(Conn::NetworkFailure);

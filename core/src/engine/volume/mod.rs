@@ -42,6 +42,7 @@ mod status;
 mod thin;
 mod todo;
 mod verify;
+mod watch;
 
 pub use crate::state::action::Helper;
 pub use admin::{Begin, Outcome};
@@ -62,6 +63,7 @@ pub use state_change::Context;
 pub use status::{Counters, Progress, Snapshot};
 pub use todo::Todo;
 pub use verify::{Finding, Range, VerifyProgress};
+pub use watch::Watched;
 
 use super::{
     mem::Mem,
@@ -251,6 +253,11 @@ pub struct Volume<M: Mem> {
     md_flags_due: bool,
     /// The disk cannot be used any more, whatever on-io-error says.
     force_detach: bool,
+    /// Operations that a disk was given up with and has not answered.
+    late: u32,
+    /// A disk went that could not be flushed any more: what the peer wrote in this connection may
+    /// not be durable, and never is going to be.
+    flush_lost: bool,
     /// The disk is Failed and becomes Diskless when nothing uses it.
     detaching: bool,
     /// A new data generation begins when I/O is resumed.
@@ -357,6 +364,8 @@ impl<M: Mem> Volume<M> {
             io_error_pending: false,
             md_flags_due: false,
             force_detach: false,
+            late: 0,
+            flush_lost: false,
             detaching: false,
             new_uuid_deferred: false,
             links: 0,
@@ -468,9 +477,12 @@ impl<M: Mem> Volume<M> {
                 len_sectors,
                 bio: at.bio,
             },
-            Kind::PeerRead | Kind::RsRead | Kind::OvOwn | Kind::OvPeer | Kind::Free => {
-                Effect::Release { op }
-            }
+            Kind::PeerRead
+            | Kind::RsRead
+            | Kind::OvOwn
+            | Kind::OvPeer
+            | Kind::Late
+            | Kind::Free => Effect::Release { op },
         })
     }
 }

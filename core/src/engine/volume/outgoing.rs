@@ -90,7 +90,7 @@ impl<M: Mem> Volume<M> {
                     (Packet::RsDataReply(data), size)
                 }
             }
-            Kind::PeerWrite | Kind::Free => return None,
+            Kind::PeerWrite | Kind::Late | Kind::Free => return None,
         };
         Some(packet)
     }

@@ -206,7 +206,9 @@ impl<M: Mem> Volume<M> {
 
     /// Whether the peer may have told its application of a write that is not on the disk yet.
     fn is_promised(&self, op: OpId) -> bool {
-        let owed = self.ops.at(op).any(flag::WANT_RECV_ACK);
+        // A Primary without disk asks for P_WRITE_ACK, whatever the protocol is.
+        let at = self.ops.at(op);
+        let owed = at.any(flag::WANT_RECV_ACK | flag::WANT_WRITE_ACK);
         self.peer.protocol == ReplicationProtocol::B && !owed
     }
 
@@ -408,8 +410,10 @@ impl<M: Mem> Volume<M> {
         self.leave_ranges(op);
         let at = self.ops.at_mut(op);
         at.set(flag::GONE);
-        if !at.any(flag::NET_QUEUED) {
+        if !at.any(flag::NET_QUEUED | flag::LATE) {
             self.ops.push_back(&mut self.released, op);
+        } else if !at.any(flag::NET_QUEUED) {
+            self.bury(op);
         }
     }
 
@@ -417,7 +421,14 @@ impl<M: Mem> Volume<M> {
     pub fn peer_ops_in_flight(&self) -> bool {
         self.ops.iter_used().any(|op| {
             let at = self.ops.at(op);
-            !matches!(at.kind, Kind::AppRead | Kind::AppWrite | Kind::Free)
+            !matches!(
+                at.kind,
+                Kind::AppRead | Kind::AppWrite | Kind::Late | Kind::Free
+            )
         })
     }
 }
+
+#[cfg(test)]
+#[path = "peer_io_tests.rs"]
+mod tests;

@@ -140,7 +140,7 @@ impl<M: Mem> Volume<M> {
                 Kind::PeerRead | Kind::PeerWrite | Kind::RsRead | Kind::OvPeer => {
                     unacked = unacked.saturating_add(1);
                 }
-                Kind::Free => {}
+                Kind::Late | Kind::Free => {}
             }
         }
         (pending, unacked)
