@@ -51,3 +51,28 @@ impl Session {
             .map(|device| device.info.disk_state.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use drbd_netlink::recording::{Recording, ReplayKernel};
+
+    use super::*;
+
+    #[test]
+    fn a_client_is_kept_from_call_to_call() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/golden/drbd9/nl");
+        let mut family = Recording::read(&folder.join("00-family-and-empty-dump.txt"));
+        family.messages.truncate(2);
+        let dumps = Recording::read(&folder.join("39-dumps.txt"));
+        let kernel = ReplayKernel::new(&[family, dumps]);
+        let mut session = Session::default();
+        session.keep(Client::over(Box::new(kernel)).unwrap());
+        // There is no other kernel to ask here.
+        assert_eq!(session.disk_state(0), Some("UpToDate"));
+        assert_eq!(session.disk_state(7), None);
+        assert_eq!(session.disk_state(0), Some("UpToDate"));
+        assert!(session.client().is_ok());
+    }
+}
