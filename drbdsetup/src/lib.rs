@@ -40,7 +40,7 @@ pub fn call(arguments: impl Iterator<Item = OsString>, session: &mut Session) ->
         return code;
     }
     let arguments = cli::normalize(given);
-    let matches = match cli::program().try_get_matches_from(arguments) {
+    let matches = match session.program().try_get_matches_from_mut(arguments) {
         Ok(matches) => matches,
         Err(error) => {
             // Nothing can be done when even this cannot be written.

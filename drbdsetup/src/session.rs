@@ -4,12 +4,14 @@
 use drbd_core::genl::{Command, RetCode};
 use drbd_netlink::{load_module, Client, Device, Error};
 
-use crate::Failure;
+use crate::{cli, Failure};
 
-/// The socket to the kernel, kept from one call to the next.
+/// The socket to the kernel and the definition of the command line, kept from one call to the next: each takes longer to
+/// make than a call takes.
 #[derive(Default)]
 pub struct Session {
     client: Option<Client>,
+    program: Option<clap::Command>,
 }
 
 impl Session {
@@ -25,6 +27,11 @@ impl Session {
             }
             result => Ok(result?),
         }
+    }
+
+    /// The definition of the command line.
+    pub(crate) fn program(&mut self) -> &mut clap::Command {
+        self.program.get_or_insert_with(cli::program)
     }
 
     fn kept(&mut self) -> Option<Client> {
