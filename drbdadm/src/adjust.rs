@@ -45,8 +45,12 @@ pub(crate) fn perform(
         backend: &[],
     };
     let mut queue = Queue::default();
+    let all = (selected.len() > 1).then(|| show_all(runner)).flatten();
     for selection in selected {
-        let shown = show(runner, &selection.resource.name)?;
+        let shown = match &all {
+            Some(all) => one_of(all, &selection.resource.name).to_owned(),
+            None => show(runner, &selection.resource.name)?,
+        };
         if driver::dialect().is_84() {
             old::changes(&steps, selection, Running::parse(&shown), &mut queue);
             continue;
@@ -70,6 +74,33 @@ fn show(runner: &Runner, name: &str) -> Result<String, Failure> {
     }
     let call = Call::setup(name, Limit::Short, ["show", name]);
     Ok(runner.output(&call).unwrap_or_default())
+}
+
+/// What the kernel runs of everything, if our own drbdsetup can tell: asking for
+/// one resource after the other takes the kernel a list of all of them each time.
+fn show_all(runner: &Runner) -> Option<String> {
+    if std::env::var_os("FAKE_DRBDSETUP_SHOW").is_some() || !runner.asks_inside() {
+        return None;
+    }
+    runner.output(&Call::setup("all", Limit::Short, ["show"]))
+}
+
+/// The part of a resource, from its name to the brace in the first column.
+fn one_of<'a>(shown: &'a str, name: &str) -> &'a str {
+    let heads = [
+        format!("resource {name} {{\n"),
+        format!("resource \"{name}\" {{\n"),
+    ];
+    let begins = |at: usize| at == 0 || shown.as_bytes().get(at - 1) == Some(&b'\n');
+    let mut places = heads
+        .iter()
+        .flat_map(|head| shown.match_indices(head.as_str()));
+    let Some((at, _)) = places.find(|(at, _)| begins(*at)) else {
+        return "";
+    };
+    let rest = shown.get(at..).unwrap_or("");
+    let end = rest.find("\n}").map_or(rest.len(), |end| end + 2);
+    rest.get(..end).unwrap_or(rest)
 }
 
 /// Like `up`, without the parts that may not be touched.
@@ -143,4 +174,25 @@ fn connection_call(command: &str, resource: &str, peer: u32) -> Call {
 /// `RES PEER` of a call about a configured connection.
 fn peer_call(command: &str, resource: &str, peer: &drbd_conf::model::Host) -> Call {
     Call::setup(resource, Limit::Medium, [command, resource, &id(peer)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_of;
+
+    #[test]
+    fn a_resource_is_found_among_all() {
+        let shown = "resource r1 {\n    options {\n    }\n}\n\nresource \"10\" {\n    net {\n    }\n}\n\nresource r {\n}\n\n";
+        assert_eq!(
+            one_of(shown, "r1"),
+            "resource r1 {\n    options {\n    }\n}"
+        );
+        assert_eq!(
+            one_of(shown, "10"),
+            "resource \"10\" {\n    net {\n    }\n}"
+        );
+        assert_eq!(one_of(shown, "r"), "resource r {\n}");
+        assert_eq!(one_of(shown, "0"), "");
+        assert_eq!(one_of("# No currently configured DRBD found.\n", "r"), "");
+    }
 }

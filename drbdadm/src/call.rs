@@ -217,17 +217,25 @@ impl Runner {
         command
     }
 
-    /// Has a call carried out without a process of its own; `None` if it has to be
-    /// one: it is not ours, or may take as long as it likes or ask a question.
-    fn inside(&self, call: &Call, streams: Streams) -> Option<Outcome> {
+    /// Whether questions to the kernel cost no process.
+    pub(crate) fn asks_inside(&self) -> bool {
+        self.is_inside(Program::Drbdsetup)
+    }
+
+    fn is_inside(&self, program: Program) -> bool {
         let [setup, meta] = self.named;
-        let named = match call.program {
+        let named = match program {
             Program::Drbdsetup => setup,
             Program::Drbdmeta => meta,
         };
-        let program = self.executable(call.program);
         let path = std::env::var("PATH").unwrap_or_default();
-        if named || call.limit == Limit::None || !self.inside.serves(call.program, program, &path) {
+        !named && (self.inside).serves(program, self.executable(program), &path)
+    }
+
+    /// Has a call carried out without a process of its own; `None` if it has to be
+    /// one: it is not ours, or may take as long as it likes or ask a question.
+    fn inside(&self, call: &Call, streams: Streams) -> Option<Outcome> {
+        if call.limit == Limit::None || !self.is_inside(call.program) {
             return None;
         }
         let order = Order {

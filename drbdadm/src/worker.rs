@@ -68,7 +68,8 @@ struct Worker {
     stdout: OwnedFd,
     stderr: OwnedFd,
     null: File,
-    session: drbdsetup::Session,
+    setup: drbdsetup::Session,
+    meta: drbdmeta::Session,
 }
 
 impl Worker {
@@ -84,7 +85,8 @@ impl Worker {
             stdout: io::stdout().as_fd().try_clone_to_owned()?,
             stderr: io::stderr().as_fd().try_clone_to_owned()?,
             null,
-            session: drbdsetup::Session::default(),
+            setup: drbdsetup::Session::default(),
+            meta: drbdmeta::Session::default(),
         })
     }
 
@@ -122,11 +124,11 @@ impl Worker {
             }
         }
         let args = order.args.into_iter().map(OsString::from);
-        let session = &mut self.session;
+        let setup = &mut self.setup;
         let status = match order.program {
-            Program::Drbdsetup => drbdsetup::call(args, session),
-            Program::Drbdmeta => drbdmeta::call(args, &mut |minor| {
-                session.disk_state(minor).map(str::to_owned)
+            Program::Drbdsetup => drbdsetup::call(args, setup),
+            Program::Drbdmeta => drbdmeta::call(args, &mut self.meta, &mut |minor| {
+                setup.disk_state(minor).map(str::to_owned)
             }),
         };
         // A reader that went away is no failure of the call.

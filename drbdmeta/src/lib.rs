@@ -29,7 +29,7 @@ mod volume;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use cli::{Cli, Command};
 use failure::{Failure, EXIT_REFUSED};
@@ -39,15 +39,23 @@ use volume::Volume;
 /// Stands in every binary of this program: drbdadm takes it for granted there.
 pub const MARK: &str = concat!("drbdmeta of drbd-rs ", env!("CARGO_PKG_VERSION"));
 
+/// What the calls of one process share: the definition of the command line.
+#[derive(Default)]
+pub struct Session {
+    program: Option<clap::Command>,
+}
+
 /// Runs the program with the arguments after its name; the result is its exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
-    call(arguments, &mut minor::ask_drbdsetup)
+    let session = &mut Session::default();
+    call(arguments, session, &mut minor::ask_drbdsetup)
 }
 
 /// As [`main`], with another way to learn the state of a minor's own disk (`UpToDate`, `Diskless`
 /// ...; `None` if the kernel does not have the minor). It is asked for minors that exist only.
 pub fn call(
     arguments: impl Iterator<Item = OsString>,
+    session: &mut Session,
     disk_state: &mut dyn FnMut(u32) -> Option<String>,
 ) -> u8 {
     let given: Vec<OsString> = arguments.collect();
@@ -59,7 +67,11 @@ pub fn call(
         return code;
     }
     let program = std::iter::once(OsString::from("drbdmeta"));
-    let cli = match Cli::try_parse_from(program.chain(given)) {
+    let definition = session.program.get_or_insert_with(Cli::command);
+    let parsed = definition
+        .try_get_matches_from_mut(program.chain(given))
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };

@@ -42,7 +42,10 @@ pub fn call(arguments: impl Iterator<Item = OsString>, session: &mut Session) ->
     }
     let generation = Generation::of_call(std::env::args_os().next().as_deref());
     let arguments = cli::normalize(given, generation);
-    let matches = match cli::program_of(generation).try_get_matches_from(arguments) {
+    let matches = match session
+        .program(generation)
+        .try_get_matches_from_mut(arguments)
+    {
         Ok(matches) => matches,
         Err(error) => {
             // Nothing can be done when even this cannot be written.

@@ -4,12 +4,15 @@
 use drbd_core::genl::{Command, RetCode};
 use drbd_netlink::{load_module, Client, Device, Error};
 
+use crate::cli::{self, Generation};
 use crate::Failure;
 
-/// The socket to the kernel, kept from one call to the next.
+/// The socket to the kernel and the definition of the command line, kept from one call to the next: each takes longer to
+/// make than a call takes.
 #[derive(Default)]
 pub struct Session {
     client: Option<Client>,
+    program: Option<(Generation, clap::Command)>,
 }
 
 impl Session {
@@ -25,6 +28,14 @@ impl Session {
             }
             result => Ok(result?),
         }
+    }
+
+    /// The definition of a generation's command line.
+    pub(crate) fn program(&mut self, generation: Generation) -> &mut clap::Command {
+        // The module may have been replaced by one of the other generation.
+        self.program.take_if(|(made, _)| *made != generation);
+        let made = || (generation, cli::program_of(generation));
+        &mut self.program.get_or_insert_with(made).1
     }
 
     fn kept(&mut self) -> Option<Client> {
@@ -49,5 +60,30 @@ impl Session {
             .filter_map(|message| Device::decode(message).ok())
             .find(|device| device.minor == minor)
             .map(|device| device.info.disk_state.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use drbd_netlink::recording::{Recording, ReplayKernel};
+
+    use super::*;
+
+    #[test]
+    fn a_client_is_kept_from_call_to_call() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/golden/drbd9/nl");
+        let mut family = Recording::read(&folder.join("00-family-and-empty-dump.txt"));
+        family.messages.truncate(2);
+        let dumps = Recording::read(&folder.join("39-dumps.txt"));
+        let kernel = ReplayKernel::new(&[family, dumps]);
+        let mut session = Session::default();
+        session.keep(Client::over(Box::new(kernel)).unwrap());
+        // There is no other kernel to ask here.
+        assert_eq!(session.disk_state(0), Some("UpToDate"));
+        assert_eq!(session.disk_state(7), None);
+        assert_eq!(session.disk_state(0), Some("UpToDate"));
+        assert!(session.client().is_ok());
     }
 }
