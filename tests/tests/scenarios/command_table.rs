@@ -142,7 +142,8 @@ fn config(cluster: &Cluster, old: bool) -> String {
     format!(
         "global {{ usage-count no; }}\nresource r0 {{\n  \
          volume 0 {{ device /dev/drbd0 minor 0; disk {BACKING}; meta-disk internal; }}\n{hosts}  \
-         net {{ protocol C; verify-alg crc32c; }}\n}}\n"
+         net {{ protocol C; verify-alg crc32c; }}\n  \
+         disk {{ c-plan-ahead 0; resync-rate 40M; }}\n}}\n"
     )
 }
 

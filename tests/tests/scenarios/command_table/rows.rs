@@ -61,6 +61,14 @@ const AUTO_PROMOTE: &[Lack] = &[Lack {
     reason: "sets the resource options again: auto-promote is off in our module",
 }];
 
+/// What Debian's drbdadm 9.22 does not get right itself.
+const OUTDATE: &[Lack] = &[Lack {
+    tools: Tools::Debian,
+    drivers: &[Driver::Ours],
+    status: 20,
+    reason: "drbdadm 9.22 names resource and minor to a command that takes a minor",
+}];
+
 const HEALTHY: &str = "drbdsetup status r0 --verbose | tr -s ' \\n' ' ' | grep -q ' disk:UpToDate.*connection:Connected.*replication:Established peer-disk:UpToDate'";
 const STAND_ALONE: &str = "! drbdsetup status r0 --verbose | grep -q 'connection:Connect'";
 
@@ -113,7 +121,14 @@ pub(super) const ROWS: &[Row] = &[
     row("attach", "drbdadm attach r0", HEALTHY),
     row("invalidate", "drbdadm invalidate r0", HEALTHY),
     row("disconnect", "drbdadm disconnect r0", STAND_ALONE),
-    row("outdate", "drbdadm outdate r0", "drbdsetup status r0 | grep -q ' disk:Outdated'"),
+    Row {
+        lacking: OUTDATE,
+        ..row(
+            "outdate",
+            "drbdadm outdate r0",
+            "drbdsetup status r0 | grep -q ' disk:Outdated'",
+        )
+    },
     Row {
         on_peer: "drbdadm connect r0 2>/dev/null; true",
         ..row("connect", "drbdadm connect r0", HEALTHY)
