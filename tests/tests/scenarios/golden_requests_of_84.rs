@@ -46,6 +46,7 @@ const THEIRS: &str = "export PATH=/usr/lib/drbd-lab/stock:/lib/drbd:$PATH; ";
 const LIMIT: Duration = Duration::from_secs(120);
 
 #[test]
+#[ignore = "full: as golden_requests, in the dialect of 8.4; genl_v1_golden decodes the same requests"]
 fn golden_requests_of_84() {
     let setup = Setup::default().disk_mib(40);
     scenario("golden_requests_of_84", &setup, |cluster| {

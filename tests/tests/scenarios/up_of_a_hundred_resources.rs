@@ -67,6 +67,7 @@ impl Taken {
 }
 
 #[test]
+#[ignore = "full: three times a hundred resources, minutes each without acceleration"]
 fn up_of_a_hundred_resources() {
     if let Err(error) = play() {
         panic!("up_of_a_hundred_resources: {error:#}");
