@@ -3,3 +3,5 @@
 //! Fail-over without a cluster manager: who is there, who may own what, and what has to be fenced before anybody takes over.
 
 pub mod core;
+#[doc(hidden)]
+pub mod sim;

@@ -186,6 +186,13 @@ impl Group {
         self.resources.iter().any(Resource::is_drbd)
     }
 
+    /// The name of its DRBD resource number `at`.
+    #[must_use]
+    pub fn drbd_name(&self, at: usize) -> &str {
+        let mut drbd = self.resources.iter().filter(|resource| resource.is_drbd());
+        drbd.nth(at).map_or("", Resource::name)
+    }
+
     /// The longest that stopping it may take.
     #[must_use]
     pub fn stop_limit_ms(&self) -> u64 {

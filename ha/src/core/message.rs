@@ -68,6 +68,8 @@ pub struct Heartbeat {
     pub config: ConfigHash,
     /// The view it is in.
     pub view: Option<ViewId>,
+    /// Number of the plan it follows in that view; 0 is none.
+    pub plan: u64,
     /// The highest epoch of a view it accepted.
     pub epoch: u64,
     /// Whom it hears, and in which of their lives.

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What operators decided at run time. Each entry has a stamp, the greater stamp wins: so tables merge in any order.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::id::{GroupId, NodeId};
