@@ -49,7 +49,10 @@ const MAY_NEED: [(&str, &[&str]); 13] = [
         "drbdmeta",
         &["drbd_core", "drbd-conf", "drbd-netlink", "drbd-pages"],
     ),
-    ("drbd-had", &["drbd_core", "drbd-conf", "drbd-netlink"]),
+    (
+        "drbd-ha",
+        &["drbd_core", "drbd-conf", "drbd-netlink", "drbd-pages"],
+    ),
     ("drbd-sim", &["drbd_core"]),
     ("drbd-qemu", &["xtask"]),
     ("drbd-fuzz", &["drbd_core", "drbd-conf", "drbd-netlink"]),
