@@ -2,7 +2,7 @@
 //! The control socket, and what is answered on it.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -35,9 +35,15 @@ pub(super) fn open(path: &Path) -> io::Result<UnixListener> {
         let what = format!("another drbd-had listens on {}", path.display());
         return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+    match std::fs::symlink_metadata(path) {
+        // One that died left it behind.
+        Ok(facts) if facts.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => {
+            let what = format!("{} is there, and is no socket", path.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     // Made under a name of its own, so that nobody connects before the mode is right.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -259,5 +265,30 @@ fn of_snapshot(hands: &Hands, snapshot: Snapshot) -> Report {
         drbd: hands.drbd(),
         actions: hands.actions(),
         core: snapshot.status,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_is_its_owners_and_takes_the_place_of_a_dead_one_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sock");
+        let first = open(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(open(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        assert!(path.exists());
+        drop(open(&path).unwrap());
+        let file = directory.path().join("file");
+        std::fs::write(&file, "text").unwrap();
+        assert_eq!(
+            open(&file).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(std::fs::read(&file).unwrap(), b"text");
     }
 }

@@ -14,6 +14,7 @@ use crate::core::drbd::DrbdBrief;
 use crate::core::effect::{Action, Event, Operation};
 use crate::core::id::{ActionId, FenceId, NodeId};
 use crate::core::input::{Input, Outcome};
+use crate::exec::drbd::Look;
 use crate::exec::process::Program;
 use crate::exec::Executor;
 use crate::fence::{Entry, Fencer, History};
@@ -143,6 +144,12 @@ impl Hands {
                 took_ms: millis(done.took),
             };
             lock(&hands.actions).insert(format!("{group}/{name}"), report);
+            // What the core decides next hangs on what the resource is like after the action.
+            if let Some(resource) = outfit.executor.drbd_resource(&action) {
+                if let Look::Up(brief) = outfit.executor.drbd().look(resource).await {
+                    hands.drbd_seen(resource, brief);
+                }
+            }
             hands.input(Input::ActionDone { id, outcome });
         });
     }

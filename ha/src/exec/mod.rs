@@ -112,6 +112,15 @@ impl Executor {
         unit.map_or(("?", "?"), |unit| (&unit.group, &unit.name))
     }
 
+    /// The DRBD resource that an action is about, if it is one.
+    #[must_use]
+    pub fn drbd_resource(&self, action: &Action) -> Option<&str> {
+        match &self.units.get(&(action.group, action.resource))?.kind {
+            Kind::Drbd(name) => Some(name),
+            Kind::Ocf(_) | Kind::Systemd(_) => None,
+        }
+    }
+
     /// DRBD's tools.
     #[must_use]
     pub fn drbd(&self) -> &Tools {

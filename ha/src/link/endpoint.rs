@@ -211,12 +211,6 @@ impl Endpoint {
     }
 
     fn greet(&mut self, to: u8, now: Duration, at_once: bool, out: &mut Vec<Datagram>) {
-        let hello = Kind::Hello(self.greeting(micros(now)));
-        // It may hold nothing but the next key already.
-        let theirs = self.peers.get(&to).and_then(|peer| peer.key);
-        let key = theirs.and_then(|id| self.keys.by_id(id));
-        let key = key.unwrap_or_else(|| self.keys.current()).clone();
-        let bytes = self.signed(key, to, hello);
         let Some(peer) = self.peers.get_mut(&to) else {
             return;
         };
@@ -228,21 +222,31 @@ impl Endpoint {
         } else {
             PROBE_EVERY
         };
+        let mut due = Vec::new();
         for (index, link) in peer.links.iter_mut().enumerate() {
             if link
                 .greeted
-                .is_some_and(|at| now.saturating_sub(at) < pause)
+                .is_none_or(|at| now.saturating_sub(at) >= pause)
             {
-                continue;
+                link.greeted = Some(now);
+                link.facts.sent += 1;
+                due.push(index);
             }
-            link.greeted = Some(now);
-            link.facts.sent += 1;
-            out.push(Datagram {
-                to,
-                link: index,
-                bytes: bytes.clone(),
-            });
         }
+        if due.is_empty() {
+            return;
+        }
+        // It may hold nothing but the next key already.
+        let theirs = peer.key;
+        let key = theirs.and_then(|id| self.keys.by_id(id));
+        let key = key.unwrap_or_else(|| self.keys.current()).clone();
+        let hello = Kind::Hello(self.greeting(micros(now)));
+        let bytes = self.signed(key, to, hello);
+        out.extend(due.into_iter().map(|link| Datagram {
+            to,
+            link,
+            bytes: bytes.clone(),
+        }));
     }
 
     fn greeting(&self, stamp: u64) -> Greeting {

@@ -211,6 +211,12 @@ monitor = 1
         );
     }
 
+    /// Whether the power switch was used.
+    pub(crate) fn fenced(&self) -> bool {
+        let mut nodes = self.nodes.iter();
+        nodes.any(|node| node.read("log").contains("fenced"))
+    }
+
     /// What happened, for people.
     pub(crate) fn logs(&self) -> String {
         let logs = self.nodes.each_ref().map(|node| {
