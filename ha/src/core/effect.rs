@@ -93,7 +93,8 @@ pub struct Action {
 /// What to do with a resource.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Operation {
-    /// See whether it is active, without changing it; a DRBD resource that is down is brought up, Secondary, first.
+    /// See whether it is active, without changing it; a DRBD resource that is down is brought up, Secondary, first. The host makes
+    /// sure beforehand that no action of an earlier life of the daemon is still under way: it could start something afterwards.
     Probe,
     /// Start; promote. Never with force.
     Start,

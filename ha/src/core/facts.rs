@@ -68,7 +68,8 @@ impl Facts {
     /// `life` of `node` is over, and all before it. True when that is new.
     pub fn end(&mut self, node: NodeId, life: Incarnation, ending: Ending) -> bool {
         let lives = self.0.entry(node).or_default();
-        let new = lives.over.is_none_or(|(over, _)| life > over);
+        // Fenced says more than left.
+        let new = lives.over.is_none_or(|over| (life, ending) > over);
         if new {
             lives.over = Some((life, ending));
         }

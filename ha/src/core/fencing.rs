@@ -35,7 +35,10 @@ pub(super) struct Fencing {
 #[derive(Clone, Debug)]
 struct Job {
     began_ms: u64,
+    /// Attempts from here that failed.
     failed: u32,
+    /// Attempts of all members that failed, when that was looked at last.
+    failed_by_all: u32,
     phase: Phase,
     /// Operators who want it, whatever else.
     requests: Vec<RequestId>,
@@ -121,11 +124,12 @@ impl Core {
         let timing = &self.cluster.timing;
         let lives = self.memory.facts.of(node);
         let never = lives.active == Incarnation::NEVER && self.life(node) == Incarnation::NEVER;
+        let left = matches!(lives.over, Some((_, Ending::Left)));
         let early = self.now_ms.saturating_sub(self.started_ms) < timing.initdead_ms;
         let spared = !self.cluster.is_host(node)
             || self.hears(node)
             || self.is_member(node)
-            || lives.is_inert()
+            || (lives.is_inert() && !(left && self.handler.waits_for(node)))
             || (never && early)
             || self.memory.overrides.is(Key::Maintenance);
         if spared {
@@ -153,6 +157,7 @@ impl Core {
         let job = Job {
             began_ms: self.now_ms,
             failed: 0,
+            failed_by_all: self.failed_elsewhere(node),
             phase: Phase::Waiting {
                 until_ms: self.now_ms + delay_ms,
             },
@@ -203,27 +208,62 @@ impl Core {
         (mixed ^ (mixed >> 31)) % (limit.saturating_add(1))
     }
 
+    /// Attempts of other members on `node` that failed.
+    fn failed_elsewhere(&self, node: NodeId) -> u32 {
+        let reports = self
+            .peers
+            .keys()
+            .filter_map(|other| self.report(*other)?.fencing.get(&node));
+        reports.map(|brief| brief.failed).sum()
+    }
+
+    fn fence_levels(&self, node: NodeId) -> u32 {
+        u32::from(self.cluster.fencing.levels.get(&node).copied().unwrap_or(0))
+    }
+
+    /// Pause after so many failed attempts: longer after each round through the levels.
+    fn backoff_ms(&self, node: NodeId, failed: u32) -> u64 {
+        let rounds = failed.saturating_sub(1) / self.fence_levels(node).max(1);
+        if failed >= self.cluster.fencing.attempts_max {
+            BACKOFF_MAX_MS
+        } else {
+            (BACKOFF_MIN_MS << rounds.min(6)).min(BACKOFF_MAX_MS)
+        }
+    }
+
     fn attempt_if_due(&mut self, node: NodeId) {
+        let elsewhere = self.failed_elsewhere(node);
         let Some(job) = self.fencing.jobs.get(&node) else {
             return;
         };
+        let failed = job.failed.saturating_add(elsewhere);
+        if failed > job.failed_by_all && !matches!(job.phase, Phase::Running(_)) {
+            // Another one tried in vain: the pause is everybody's.
+            let until_ms = self.now_ms + self.backoff_ms(node, failed);
+            if let Some(job) = self.fencing.jobs.get_mut(&node) {
+                job.failed_by_all = failed;
+                job.phase = Phase::Backoff { until_ms };
+            }
+            return;
+        }
         let manual = !job.requests.is_empty();
         let due = match job.phase {
             Phase::Running(_) => false,
-            Phase::Waiting { until_ms } | Phase::Backoff { until_ms } => self.now_ms >= until_ms,
+            Phase::Waiting { until_ms } | Phase::Backoff { until_ms } => {
+                manual || self.is_my_turn(node, failed, until_ms)
+            }
         };
-        if !due || (!manual && !self.is_my_turn(node)) {
+        if !due || self.fencing.is_running(node) {
             return;
         }
-        let levels = self.cluster.fencing.levels.get(&node).copied().unwrap_or(0);
-        if levels == 0 {
+        if self.fence_levels(node) == 0 {
             self.attempt_failed(node, "no fence device is configured for it");
             return;
         }
-        if self.fencing.is_running(node) {
-            return;
-        }
-        let failed = job.failed;
+        self.attempt(node, failed);
+    }
+
+    fn attempt(&mut self, node: NodeId, failed: u32) {
         let id = self.fresh_fence();
         let lives = self.memory.facts.of(node);
         let attempt = Attempt {
@@ -236,8 +276,8 @@ impl Core {
             job.phase = Phase::Running(id);
         }
         self.urgent = true;
-        // The level is below `levels`, which is a u8.
-        let level = u8::try_from(failed % u32::from(levels)).unwrap_or(0);
+        // Below the number of levels, which is a u8.
+        let level = u8::try_from(failed % self.fence_levels(node).max(1)).unwrap_or(0);
         self.flush_memory();
         self.out.push(Effect::Fence {
             id,
@@ -250,54 +290,53 @@ impl Core {
         });
     }
 
-    /// The coordinator first; each other member, by ids, when all before it tried every level in vain.
-    fn is_my_turn(&self, node: NodeId) -> bool {
-        let coordinator = self.coordinator();
-        if coordinator == Some(self.me) {
-            return true;
-        }
-        let levels = self.cluster.fencing.levels.get(&node).copied().unwrap_or(0);
-        let gave_up = |other: &NodeId| {
-            let report = self.report(*other);
-            let brief = report.and_then(|report| report.fencing.get(&node));
-            brief.is_some_and(|brief| !brief.running && brief.failed >= u32::from(levels.max(1)))
+    /// The coordinator tries every level first, then the next member by ids, and so on in a circle. Whoever is not next waits
+    /// longer, in case that the one who is can't; nobody begins while another one is at it.
+    fn is_my_turn(&self, node: NodeId, failed: u32, until_ms: u64) -> bool {
+        let busy = |other: &NodeId| {
+            let brief = self
+                .report(*other)
+                .and_then(|report| report.fencing.get(&node));
+            brief.is_some_and(|brief| brief.running)
         };
         let members = self
             .membership
             .view
             .iter()
             .flat_map(|view| view.members.keys());
-        let mut before = members.filter(|other| Some(**other) == coordinator || **other < self.me);
-        before.all(gave_up)
+        let mut order: Vec<NodeId> = members.copied().collect();
+        if order.iter().any(busy) {
+            return false;
+        }
+        order.sort_by_key(|other| (Some(*other) != self.coordinator(), *other));
+        let count = order.len().max(1);
+        let turn = usize::try_from(failed / self.fence_levels(node).max(1)).unwrap_or(0) % count;
+        let mine = order
+            .iter()
+            .position(|other| *other == self.me)
+            .unwrap_or(0);
+        let behind = (mine + count - turn) % count;
+        let patience_ms = self.cluster.timing.deadtime_ms * u64::try_from(behind).unwrap_or(0);
+        self.now_ms >= until_ms + patience_ms
     }
 
     fn attempt_failed(&mut self, node: NodeId, detail: &str) {
         let attempts_max = self.cluster.fencing.attempts_max;
-        let levels = self
-            .cluster
-            .fencing
-            .levels
-            .get(&node)
-            .copied()
-            .unwrap_or(1)
-            .max(1);
+        let all = self.failed_elsewhere(node);
+        let all = all + self.fencing.jobs.get(&node).map_or(0, |job| job.failed) + 1;
+        let backoff_ms = self.backoff_ms(node, all);
         let Some(job) = self.fencing.jobs.get_mut(&node) else {
             return;
         };
         job.failed = job.failed.saturating_add(1);
-        let rounds = (job.failed - 1) / u32::from(levels);
-        let backoff_ms = if job.failed >= attempts_max {
-            BACKOFF_MAX_MS
-        } else {
-            (BACKOFF_MIN_MS << rounds.min(6)).min(BACKOFF_MAX_MS)
-        };
+        job.failed_by_all = all;
         job.phase = Phase::Backoff {
             until_ms: self.now_ms + backoff_ms,
         };
         let repeated = job.detail == detail;
         detail.clone_into(&mut job.detail);
-        let alarm = job.failed == attempts_max;
-        let failed = job.failed;
+        let alarm = all == attempts_max;
+        let failed = all;
         for id in std::mem::take(&mut job.requests) {
             let text = format!(
                 "fencing failed: {detail}; drbd-hactl confirm-fenced if you know that it is off"

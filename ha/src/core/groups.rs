@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! All groups of this node: what each should do, and the one next action that leads there.
 
-use super::cluster::{Cluster, QuorumLoss};
+use super::cluster::{Cluster, Group, QuorumLoss};
 use super::drbd::DrbdBrief;
 use super::effect::{Action, Effect, EventKind, Operation};
+use super::facts::Ending;
 use super::group::{Consequence, LocalGroup, Underway};
-use super::id::{ActionId, GroupId};
+use super::id::{ActionId, GroupId, NodeId};
 use super::input::Outcome;
 use super::machine::{local_groups, Core};
 use super::message::{Assignment, Holding};
@@ -298,8 +299,30 @@ impl Core {
                 }
             }
         }
+        if new && brief.connected {
+            self.doubt_fenced_peers(resource);
+        }
         self.urgent |= new;
         new
+    }
+
+    /// Whoever replicates has booted since it was fenced, and its disk may be recent again: that it was fenced proves nothing
+    /// any more.
+    fn doubt_fenced_peers(&mut self, resource: &str) {
+        let groups = self.cluster.groups.values();
+        let has = |group: &&Group| group.resources.iter().any(|known| known.name() == resource);
+        let nodes: Vec<NodeId> = groups
+            .filter(has)
+            .flat_map(|group| group.nodes.clone())
+            .collect();
+        for node in nodes.into_iter().filter(|node| *node != self.me) {
+            let lives = self.memory.facts.of(node);
+            if lives.is_inert() && matches!(lives.over, Some((_, Ending::Fenced))) {
+                let doubt = lives.doubt.max(lives.settled).saturating_add(1);
+                self.memory.facts.doubt(node, doubt);
+                self.persist = true;
+            }
+        }
     }
 
     /// Tells when a group begins or ceases to run here.

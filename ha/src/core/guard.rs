@@ -216,6 +216,9 @@ impl Core {
         else {
             return refuse(Rule::G2, "the group is not configured for this node");
         };
+        if self.handler.is_outdating(group) {
+            return refuse(Rule::G4, "a disk of it is being outdated for a peer");
+        }
         let accepted = self.memory.overrides.node(Key::AcceptData(group)) == Some(self.me);
         for (at, brief) in local.drbd().iter().enumerate() {
             let others = config.nodes.iter().filter(|node| **node != self.me);

@@ -48,6 +48,18 @@ impl Handler {
         self.waiting.len() + self.outdating.len()
     }
 
+    /// A handler waits for `node`.
+    pub(super) fn waits_for(&self, node: NodeId) -> bool {
+        self.waiting.iter().any(|waiting| waiting.peer == node)
+    }
+
+    /// A disk of `group` is being outdated.
+    pub(super) fn is_outdating(&self, group: GroupId) -> bool {
+        self.outdating
+            .iter()
+            .any(|outdating| outdating.group == group)
+    }
+
     /// Whoever asked is gone.
     pub(super) fn gone(&mut self, id: RequestId) {
         self.waiting.retain(|waiting| waiting.id != id);
@@ -127,19 +139,20 @@ impl Core {
     }
 
     fn answer_for(&self, waiting: &Waiting) -> Option<Effect> {
+        let local = self.groups.get(&waiting.group);
+        if local.is_some_and(|local| local.holding() == Holding::Released) {
+            return Some(answer(
+                waiting.id,
+                1,
+                "the resource is Secondary by now: nobody has to be fenced for it",
+            ));
+        }
         let lives = self.memory.facts.of(waiting.peer);
         let name = self.name(waiting.peer);
-        if lives.is_inert() && !self.hears(waiting.peer) {
-            return Some(match lives.over {
-                Some((_, Ending::Left)) => answer(
-                    waiting.id,
-                    5,
-                    format!("{name} left, it released all its groups"),
-                ),
-                Some((_, Ending::Fenced)) | None => {
-                    answer(waiting.id, 7, format!("{name} is fenced"))
-                }
-            });
+        // Who left will not promote, but its disk would still count as UpToDate when it comes back: that is no proof.
+        let fenced = matches!(lives.over, Some((_, Ending::Fenced)));
+        if lives.is_inert() && fenced && !self.hears(waiting.peer) {
+            return Some(answer(waiting.id, 7, format!("{name} is fenced")));
         }
         if self.now_ms >= waiting.deadline_ms {
             let state = if self.hears(waiting.peer) {

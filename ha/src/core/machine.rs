@@ -11,12 +11,13 @@ use super::effect::{Effect, Event, EventKind};
 use super::fencing::Fencing;
 use super::group::LocalGroup;
 use super::handler::Handler;
-use super::id::{ActionId, FenceId, GroupId, Incarnation, NodeId, OwnerEpoch};
+use super::id::{ActionId, FenceId, GroupId, Incarnation, NodeId, OwnerEpoch, ViewId};
 use super::input::Input;
 use super::membership::Membership;
 use super::memory::{BootMemory, Memory};
 use super::message::{Message, Plan};
 use super::peer::Peer;
+use super::planted::{self, Bug};
 use super::quorum::Verdict;
 
 /// What a core begins with.
@@ -108,6 +109,9 @@ impl Core {
         let others = cluster.nodes.keys().filter(|node| **node != me);
         let peers = others.map(|node| (*node, Peer::default())).collect();
         let groups = local_groups(&cluster, me, now_ms);
+        let boot = BootMemory {
+            seen_all: boot.seen_all || planted::is(Bug::ForgetSeenAll),
+        };
         let memory = memory.unwrap_or(Memory {
             amnesia: true,
             ..Memory::default()
@@ -166,6 +170,13 @@ impl Core {
     #[must_use]
     pub fn me(&self) -> NodeId {
         self.me
+    }
+
+    /// The view it is in, and its members.
+    #[must_use]
+    pub fn view(&self) -> Option<(ViewId, &BTreeMap<NodeId, Incarnation>)> {
+        let view = self.membership.view.as_ref()?;
+        Some((view.id, &view.members))
     }
 
     /// This life.

@@ -148,13 +148,21 @@ impl Core {
         let best = &self.membership.candidate;
         let mine = best.keys().next() == Some(&self.me);
         let view = self.membership.view.as_ref();
-        let same = view.is_some_and(|view| view.members == *best && view.id.proposer == self.me);
+        let same = view.is_some_and(|view| {
+            view.members == *best && view.id.proposer == self.me && !self.is_left_behind(view)
+        });
         if !mine || same || self.membership.proposal.is_some() || self.is_waiting() {
             return;
         }
         let members = best.clone();
         let electorate = self.memory.electorate.clone();
         self.propose(members, electorate);
+    }
+
+    /// A member has gone on to a later view, where this node is not.
+    fn is_left_behind(&self, view: &View) -> bool {
+        let mut reports = view.members.keys().filter_map(|node| self.report(*node));
+        reports.any(|report| report.view != Some(view.id) && report.epoch > view.id.epoch)
     }
 
     /// It is too early to propose: the set has to be stable, nodes that come back are awaited, and so are, after a start,

@@ -35,5 +35,7 @@ mod quorum;
 mod report;
 pub mod status;
 mod status_report;
+#[cfg(test)]
+mod tests;
 
 pub use machine::{Core, Start};

@@ -106,7 +106,7 @@ fn place_one(
         });
     }
     // Better a copy over the network than none at all.
-    if let Some(node) = current.filter(|node| may_stay(situation, id, *node)) {
+    if let Some(node) = current.filter(|node| may_stay(situation, places, id, group, *node)) {
         return Some(Place {
             node: Some(node),
             reason: format!("stays, for want of a better place: {}", refusals.join("; ")),
@@ -149,10 +149,20 @@ pub(super) fn current(situation: &Situation<'_>, id: GroupId, group: &Group) -> 
 }
 
 /// A group that runs on Primary data keeps running where its disk is not usable any more, if no other is.
-fn may_stay(situation: &Situation<'_>, id: GroupId, node: NodeId) -> bool {
+fn may_stay(
+    situation: &Situation<'_>,
+    places: &BTreeMap<GroupId, Place>,
+    id: GroupId,
+    group: &Group,
+    node: NodeId,
+) -> bool {
     let standby = situation.overrides.is(Key::Standby(node));
-    let brief = brief(situation, id, node);
-    !standby && brief.is_some_and(|brief| brief.holding == Holding::Running && !brief.banned)
+    let Some(brief) = brief(situation, id, node).filter(|_| !standby) else {
+        return false;
+    };
+    let only_data = data(situation, id, group, node, brief).is_err();
+    let running = brief.holding == Holding::Running && !brief.banned;
+    only_data && running && room(situation, places, id, group, node).is_ok()
 }
 
 fn may_host(

@@ -13,7 +13,7 @@ pub enum Bug {
     ForgetIncarnation,
     /// A view is committed when one member is missing among those who accepted.
     CommitWithoutAll,
-    /// Dead members of a view still vote.
+    /// Nodes that are silent and were not fenced still vote.
     DeadVotes,
     /// A group counts as released when its last stop begins.
     ReleaseEarly,

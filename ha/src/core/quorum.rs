@@ -86,11 +86,18 @@ impl Core {
         };
         let alive = |node, life| self.hears(node) && self.life(node) == life;
         let members = view.members.iter();
-        members
-            .filter(|(node, _)| !view.unsure.contains(node))
-            .filter(|(node, life)| planted::is(Bug::DeadVotes) || alive(**node, **life))
+        let mut present: BTreeSet<NodeId> = members
+            .filter(|(node, life)| alive(**node, **life) && !view.unsure.contains(node))
             .map(|(node, _)| *node)
-            .collect()
+            .collect();
+        if planted::is(Bug::DeadVotes) {
+            let dead = self
+                .peers
+                .keys()
+                .filter(|node| !self.memory.facts.of(**node).is_inert());
+            present.extend(dead);
+        }
+        present
     }
 
     /// Has quorum, in a view.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::Agents;
 use crate::core::effect::Action;
-use crate::core::id::{ActionId, GroupId, Incarnation, NodeId, RequestId};
+use crate::core::id::{ActionId, GroupId, Incarnation, NodeId, RequestId, ViewId};
 use crate::core::input::Input;
 use crate::core::memory::{BootMemory, Memory};
 use crate::core::Core;
@@ -45,6 +45,8 @@ pub(super) struct SimNode {
     pub(super) agents: BTreeMap<GroupId, Agents>,
     /// The daemon ends between two effects of the step after so many.
     pub(super) crash_after: Option<usize>,
+    /// And starts again after this.
+    pub(super) restart_ms: u64,
     pub(super) tick_ms: Option<u64>,
     /// Its clock: offset, and so many millionths too fast.
     pub(super) clock_ms: u64,
@@ -55,7 +57,8 @@ pub(super) struct SimNode {
     pub(super) met: BTreeSet<NodeId>,
     /// The operator gave it quorum since it booted.
     pub(super) overridden: bool,
-    pub(super) left: bool,
+    /// The view its core was in last.
+    pub(super) view: Option<ViewId>,
 }
 
 impl SimNode {
@@ -75,13 +78,14 @@ impl SimNode {
             asked: BTreeMap::new(),
             agents: BTreeMap::new(),
             crash_after: None,
+            restart_ms: 0,
             tick_ms: None,
             clock_ms,
             drift_ppm,
             heard_ms: BTreeMap::new(),
             met: BTreeSet::new(),
             overridden: false,
-            left: false,
+            view: None,
         }
     }
 
@@ -136,7 +140,6 @@ impl SimNode {
         self.met.clear();
         self.heard_ms.clear();
         self.overridden = false;
-        self.left = false;
     }
 
     pub(super) fn agents(&self, group: GroupId) -> Agents {

@@ -80,15 +80,43 @@ impl World {
             *node == target && self.now_ms.saturating_sub(*at) < 120_000
         };
         let count = self.fenced.iter().filter(recent).count();
+        // A device that switches off and denies it is asked again.
+        let denies = self.devices.get(&target) == Some(&super::fault::Device::Denies);
+        let count_max = if denies { 24 } else { 12 };
         let text = if self.scene.gentle && !self.calm {
             Some(format!("{target} is fenced in a story without a reason to"))
-        } else if count > 12 {
+        } else if count > count_max {
             Some(format!("{target} was fenced {count} times in two minutes"))
         } else {
             None
         };
         if let Some(text) = text {
             self.fail(text);
+        }
+    }
+
+    /// A view that `node` came to be in was accepted by each of its members, who remember it.
+    pub(super) fn check_view(&mut self, node: NodeId) {
+        let Some(sim) = self.nodes.get_mut(&node) else {
+            return;
+        };
+        let view = sim.core.as_ref().and_then(|core| core.view());
+        let id = view.map(|(id, _)| id);
+        if id == sim.view {
+            return;
+        }
+        let members = view.map(|(_, members)| members.clone());
+        sim.view = id;
+        for (member, life) in members.unwrap_or_default() {
+            let sim = self
+                .nodes
+                .get(&member)
+                .filter(|sim| sim.incarnation == life);
+            let memory = sim.and_then(|sim| sim.memory.as_ref());
+            if memory.is_some_and(|memory| memory.accepted < id) {
+                self.fail(format!("{node} is in a view that {member} never accepted"));
+                return;
+            }
         }
     }
 

@@ -14,6 +14,8 @@ pub(super) struct Replica {
     /// The last write on it.
     pub(super) version: u64,
     pub(super) generation: u64,
+    /// What it will be when it is attached again.
+    pub(super) detached: Option<Disk>,
     /// This node knows that the other's disk can't be promoted.
     pub(super) peer_outdated: bool,
 }
@@ -42,6 +44,7 @@ impl Replicas {
             disk: Disk::Consistent,
             version: 1,
             generation: 2,
+            detached: None,
             peer_outdated: false,
         };
         Replicas {
@@ -125,6 +128,23 @@ impl Replicas {
         };
     }
 
+    /// The disk of `both[at]` fails, or is taken away: what is on it stays on it.
+    pub(super) fn detach(&mut self, at: usize) {
+        let here = &mut self.both[at];
+        if here.disk != Disk::Diskless {
+            here.detached = Some(here.disk.min(Disk::Consistent));
+            here.disk = Disk::Diskless;
+        }
+    }
+
+    /// It is there again.
+    pub(super) fn attach(&mut self, at: usize) {
+        let here = &mut self.both[at];
+        if let Some(disk) = here.detached.take() {
+            here.disk = disk;
+        }
+    }
+
     /// The two see each other: whoever has the older data fetches it. True when a resync begins.
     pub(super) fn connect(&mut self) -> bool {
         self.connected = true;
@@ -149,7 +169,8 @@ impl Replicas {
             )
         };
         let source = usize::from(rank(b) > rank(a));
-        if !usable(&self.both[source]) {
+        // What a disk that is away holds nobody knows.
+        if !usable(&self.both[source]) || self.both[1 - source].disk == Disk::Diskless {
             return false;
         }
         self.both[source].disk = Disk::UpToDate;

@@ -6,7 +6,6 @@ use super::fault::{schedule, Device};
 use super::scene::scene;
 use super::world::{Happening, World};
 use super::Options;
-use crate::core::drbd::Disk;
 use crate::core::id::{GroupId, NodeId};
 use crate::core::input::{Control, Input};
 use crate::core::message::Holding;
@@ -86,11 +85,8 @@ fn calm_down(world: &mut World) {
         }
     }
     for resource in 0..world.replicas.len() {
-        for replica in &mut world.replicas[resource].both {
-            if replica.disk == Disk::Diskless {
-                replica.disk = Disk::Inconsistent;
-                replica.version = 0;
-            }
+        for at in 0..2 {
+            world.replicas[resource].attach(at);
         }
         world.replicas[resource].connected = false;
         world.report(resource);

@@ -4,7 +4,6 @@
 use super::fault::Fault;
 use super::node::Asked;
 use super::world::{Happening, World};
-use crate::core::drbd::Disk;
 use crate::core::id::{NodeId, RequestId};
 use crate::core::input::{Control, Input};
 
@@ -125,10 +124,8 @@ impl World {
                 self.watch_replication();
                 self.at(for_ms, Happening::Thaw { node, boots });
             }
-            Fault::PowerCut { node, for_ms } => {
-                if self.nodes.get(&node).is_some_and(|sim| sim.on) {
-                    self.power_cut(node, for_ms);
-                }
+            Fault::PowerCut { node, for_ms } if self.nodes.get(&node).is_some_and(|sim| sim.on) => {
+                self.power_cut(node, for_ms);
             }
             Fault::KillDaemon {
                 node,
@@ -145,14 +142,11 @@ impl World {
                 };
                 if mid_step {
                     sim.crash_after = usize::try_from(after).ok();
+                    sim.restart_ms = for_ms;
                 } else {
                     self.daemon_crash(node);
+                    self.plan_daemon(node, for_ms);
                 }
-                let daemons =
-                    self.nodes.get(&node).map_or(0, |sim| sim.daemons) + u64::from(mid_step);
-                self.at(for_ms, Happening::Daemon { node, daemons });
-                // The crash may come later than the restart.
-                self.at(for_ms + 20_000, Happening::Daemon { node, daemons });
             }
             Fault::LoseState { node } => {
                 if let Some(sim) = self.nodes.get_mut(&node).filter(|sim| sim.runs()) {
@@ -169,7 +163,7 @@ impl World {
             Fault::Detach { node } => {
                 for resource in 0..self.replicas.len() {
                     if let Some(at) = self.replicas[resource].index(node) {
-                        self.replicas[resource].both[at].disk = Disk::Diskless;
+                        self.replicas[resource].detach(at);
                         self.report(resource);
                     }
                 }

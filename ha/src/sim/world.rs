@@ -15,6 +15,7 @@ use super::scene::Scene;
 use crate::core::effect::{Effect, Reply};
 use crate::core::id::{ActionId, FenceId, Incarnation, NodeId};
 use crate::core::input::{Input, Outcome};
+use crate::core::memory::Memory;
 use crate::core::message::Message;
 use crate::core::{Core, Start};
 
@@ -151,11 +152,17 @@ impl World {
                 }
             }
         }
+        let fresh = !self.scene.gentle && self.chance.percent(20);
         let nodes: Vec<NodeId> = self.scene.cluster.nodes.keys().copied().collect();
         for node in nodes {
             let clock_ms = 1000 + self.chance.range(0, 1_000_000);
             let drift = i64::try_from(self.chance.range(0, 100_000)).unwrap_or(0) - 50_000;
-            self.nodes.insert(node, SimNode::new(clock_ms, drift));
+            let mut sim = SimNode::new(clock_ms, drift);
+            // Mostly a cluster that has been at work before; else each node begins with nothing.
+            if !fresh {
+                sim.memory = Some(Memory::default());
+            }
+            self.nodes.insert(node, sim);
             let late_ms = self.chance.range(0, 6000);
             self.at(late_ms, Happening::Boot { node, boots: 0 });
         }
@@ -323,6 +330,8 @@ impl World {
         for (number, effect) in effects.into_iter().enumerate() {
             if crash_after.is_some_and(|after| number >= after) {
                 self.daemon_crash(node);
+                let restart_ms = self.nodes.get(&node).map_or(0, |sim| sim.restart_ms);
+                self.plan_daemon(node, restart_ms);
             }
             // A self-fencing or a crash ends the list.
             if self
@@ -334,6 +343,7 @@ impl World {
             }
             self.carry_out(node, effect);
         }
+        self.check_view(node);
         self.check_owners();
     }
 
@@ -389,7 +399,6 @@ impl World {
                 self.check_left(node);
                 if let Some(sim) = self.nodes.get_mut(&node) {
                     sim.daemon_gone();
-                    sim.left = true;
                 }
             }
             Effect::Restart { reason } => {
@@ -456,6 +465,15 @@ impl World {
         for at in 0..self.replicas.len() {
             if let Some(index) = self.replicas[at].index(node) {
                 self.replicas[at].boot(index);
+                self.replicas[at].connected = false;
+                let peer = self.replicas[at].both[1 - index].node;
+                self.at(
+                    20,
+                    Happening::Handler {
+                        node: peer,
+                        resource: at,
+                    },
+                );
                 self.watch_replication();
             }
         }
@@ -478,7 +496,6 @@ impl World {
             Some(_) => Incarnation(sim.incarnation.0 + 1),
             None => Incarnation(wall_ms),
         };
-        sim.left = false;
         let own_ms = sim.time(now_ms);
         let core = Core::new(Start {
             me: node,
