@@ -226,7 +226,7 @@ pub fn run<E: Engine>(options: &Options, engine: impl FnOnce(Beginning) -> E) ->
         storage,
         watchdog,
         keepalive: Duration::from_millis(config.file.timing().keepalive),
-        begun: Instant::now(),
+        begun: beginning(),
         others: Arc::clone(&others),
         peers: peers.iter().map(|(id, _)| *id).collect(),
     };
@@ -244,6 +244,14 @@ pub fn run<E: Engine>(options: &Options, engine: impl FnOnce(Beginning) -> E) ->
     let _ = std::fs::remove_file(&options.socket);
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(end)
+}
+
+/// When this daemon's clock showed zero: a moment before it began. To the core, a time of zero is longer ago than anything, and
+/// quorum that was lost at zero leaves no grace.
+fn beginning() -> Instant {
+    let now = Instant::now();
+    // Only a host that has just booted knows no such moment, and its clock has the same meaning.
+    now.checked_sub(Duration::from_secs(1)).unwrap_or(now)
 }
 
 fn start_heart<E: Engine>(parts: Parts<E>) -> Result<std::thread::JoinHandle<()>> {

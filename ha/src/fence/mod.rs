@@ -201,11 +201,15 @@ impl Device {
     }
 }
 
+/// Devices that fence a node together, and the node's plug on each.
+type Level = Vec<(Device, String)>;
+
 /// What fences nodes.
 #[derive(Debug, Clone)]
 pub struct Fencer {
     ask: Ask,
-    levels: Vec<(String, Vec<Vec<(Device, String)>>)>,
+    /// By node: its levels, in the order in which they are tried.
+    levels: Vec<(String, Vec<Level>)>,
 }
 
 impl Fencer {
@@ -232,7 +236,7 @@ impl Fencer {
         }
     }
 
-    fn level(&self, node: &str, level: u8) -> Option<&Vec<(Device, String)>> {
+    fn level(&self, node: &str, level: u8) -> Option<&Level> {
         let (_, levels) = self.levels.iter().find(|(name, _)| name == node)?;
         levels.get(usize::from(level))
     }
