@@ -98,6 +98,34 @@ fn a_daemon_that_is_killed_and_comes_back_disturbs_nobody() {
 }
 
 #[test]
+fn what_a_killed_daemon_was_starting_ends_before_the_next_one_looks() {
+    let mut lab = Lab::new();
+    lab.nodes[0].set("slow-start", "3");
+    for node in &mut lab.nodes {
+        node.start();
+    }
+    let (at, log) = (0, "db.ocf-Dummy start\n");
+    wait("the service is being started", || {
+        let said = lab.nodes[at].read("log");
+        said.ends_with(log).then_some(()).ok_or_else(|| lab.logs())
+    });
+    lab.nodes[at].kill();
+    lab.nodes[at].set("slow-start", "0");
+    lab.nodes[at].start();
+    lab.runs_on(at);
+    // As long as the first start would have taken.
+    std::thread::sleep(Duration::from_secs(4));
+    let said = lab.nodes[at].read("log");
+    assert_eq!(
+        (said.matches(log).count(), said.matches(" started").count()),
+        (2, 1),
+        "{}",
+        lab.logs()
+    );
+    assert!(!lab.fenced(), "{}", lab.logs());
+}
+
+#[test]
 fn who_leaves_hands_over_without_fencing() {
     let mut lab = Lab::new();
     lab.start();

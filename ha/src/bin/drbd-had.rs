@@ -10,6 +10,7 @@ use drbd_ha::core::{Core, Start};
 use drbd_ha::daemon::{self, Beginning, End, Options, SelfFence};
 use drbd_ha::exec::cgroup::Cgroups;
 use drbd_ha::exec::drbd::Tools;
+use drbd_ha::exec::underway::Underway;
 use drbd_ha::exec::{ocf, Places};
 use drbd_ha::state::Directories;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -60,13 +61,16 @@ struct Cli {
 
 impl Cli {
     fn options(self) -> Options {
-        let tools = self
-            .drbd_tools
-            .map_or_else(Tools::default, |directory| Tools {
-                drbdadm: directory.join("drbdadm"),
-                drbdsetup: directory.join("drbdsetup"),
-                proc: directory,
-            });
+        let underway = Underway::at(self.run_dir.join("actions"));
+        let mut tools = Tools {
+            underway: underway.clone(),
+            ..Tools::default()
+        };
+        if let Some(directory) = self.drbd_tools {
+            tools.drbdadm = directory.join("drbdadm");
+            tools.drbdsetup = directory.join("drbdsetup");
+            tools.proc = directory;
+        }
         Options {
             config: self.config,
             node: self.node,
@@ -83,6 +87,7 @@ impl Cli {
                 } else {
                     Cgroups::of_process()
                 },
+                underway,
             },
             self_fence: match self.on_self_fence {
                 OnSelfFence::Reset => SelfFence::Reset,

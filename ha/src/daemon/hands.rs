@@ -22,7 +22,7 @@ use crate::fence::{Entry, Fencer, History};
 use super::heart::Inbox;
 use super::metrics::Counters;
 use super::names::Names;
-use super::protocol::{ActionReport, Told};
+use super::protocol::{Acted, ActionReport, Told};
 
 /// What a configuration makes of a node; replaced as a whole when it is read again.
 #[derive(Debug)]
@@ -120,20 +120,20 @@ impl Hands {
                 Operation::Probe => matches!(outcome, Outcome::Ok | Outcome::NotRunning),
                 _ => outcome == Outcome::Ok,
             };
+            let text = format!("{operation} of {name}: {outcome:?}: {}", done.story);
             if !good {
-                tracing::warn!(
-                    GROUP = group,
-                    RESOURCE = name,
-                    "{operation}: {outcome:?}: {}",
-                    done.story
-                );
-            } else if !matches!(action.operation, Operation::Monitor) {
-                tracing::info!(
-                    GROUP = group,
-                    RESOURCE = name,
-                    "{operation}: {outcome:?}: {}",
-                    done.story
-                );
+                tracing::warn!(GROUP = group, RESOURCE = name, "{text}");
+            } else if action.operation != Operation::Monitor {
+                tracing::info!(GROUP = group, RESOURCE = name, "{text}");
+            }
+            if !good || action.operation != Operation::Monitor {
+                let acted = Acted {
+                    resource: name.to_owned(),
+                    operation: operation.to_owned(),
+                    good,
+                    took_ms: millis(done.took),
+                };
+                hands.acted(group, text, acted);
             }
             hands.counters.action(name, operation, done.took, good);
             let report = ActionReport {
@@ -202,6 +202,19 @@ impl Hands {
         }
     }
 
+    /// Tells of an action; hooks hear of groups instead.
+    fn acted(&self, group: &str, text: String, action: Acted) {
+        // Nobody has to listen.
+        let _ = self.events.send(Told {
+            when_ms: millis_since_1970(),
+            kind: "action".to_owned(),
+            node: Some(self.node.clone()),
+            group: Some(group.to_owned()),
+            text,
+            action: Some(action),
+        });
+    }
+
     /// Tells whoever listens.
     pub(super) fn tell(self: &Arc<Self>, event: &Event) {
         let outfit = self.outfit();
@@ -211,6 +224,7 @@ impl Hands {
             node: event.node.map(|node| outfit.names.node(node)),
             group: event.group.map(|group| outfit.names.group(group)),
             text: event.text.clone(),
+            action: None,
         };
         tracing::info!(
             KIND = %told.kind,
@@ -240,15 +254,12 @@ async fn call(hook: Hook, told: Told) {
         ("HA_GROUP", told.group.clone().unwrap_or_default()),
         ("HA_TEXT", told.text.clone()),
     ];
-    let program = Program {
-        file: file.into(),
-        arguments: arguments.iter().map(Into::into).collect(),
-        environment: environment
-            .map(|(key, value)| (key.to_owned(), value))
-            .into(),
-        input: serde_json::to_vec(&told).unwrap_or_default(),
-        cgroup: None,
-    };
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut program = Program::new(file, &arguments);
+    program.environment = environment
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+    program.input = serde_json::to_vec(&told).unwrap_or_default();
     let ended = program.run(Duration::from_secs(hook.timeout)).await;
     if ended.code() != Some(0) {
         tracing::warn!("hook {file}: {}", ended.story());

@@ -147,6 +147,22 @@ pub struct Told {
     pub group: Option<String>,
     /// One sentence.
     pub text: String,
+    /// For the kind `action`, which is not among those that hooks are called for: what was done here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Acted>,
+}
+
+/// An action on a resource that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acted {
+    /// Name of the resource.
+    pub resource: String,
+    /// `probe`, `start`, `stop` or another operation; a monitor is told only when it fails.
+    pub operation: String,
+    /// It ended as it should.
+    pub good: bool,
+    /// Milliseconds that it took.
+    pub took_ms: u64,
 }
 
 /// Everything at one moment (failover.md section 7). Fields are added, and never change their meaning within a version.

@@ -11,6 +11,7 @@ use crate::core::input::Outcome;
 
 use super::drbd_status;
 use super::process::{End, Ended, Program};
+use super::underway::Underway;
 use super::Done;
 
 /// Exit code of a state change that needs UpToDate data (SS_NO_UP_TO_DATE_DISK).
@@ -21,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// The programs, and what tells that the driver is loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Tools {
     /// `drbdadm`.
     pub drbdadm: PathBuf,
@@ -29,6 +30,8 @@ pub struct Tools {
     pub drbdsetup: PathBuf,
     /// There while the driver is loaded.
     pub proc: PathBuf,
+    /// What they change is noted there while they run.
+    pub underway: Underway,
 }
 
 impl Default for Tools {
@@ -37,6 +40,7 @@ impl Default for Tools {
             drbdadm: "drbdadm".into(),
             drbdsetup: "drbdsetup".into(),
             proc: "/proc/drbd".into(),
+            underway: Underway::default(),
         }
     }
 }
@@ -53,8 +57,11 @@ pub enum Look {
 }
 
 impl Tools {
-    async fn drbdadm(&self, words: &[&str], limit: Duration) -> Ended {
-        Program::new(&self.drbdadm, words).run(limit).await
+    /// Changes something.
+    async fn change(&self, words: &[&str], limit: Duration) -> Ended {
+        let starts = matches!(words.first(), Some(&("adjust" | "primary")));
+        let program = Program::new(&self.drbdadm, words);
+        self.underway.run(program, starts, limit).await
     }
 
     /// What the resource is like.
@@ -80,7 +87,8 @@ impl Tools {
         match brief {
             None => Look::Down,
             Some(brief) => {
-                let generations = self.drbdadm(&["get-gi", resource], LOOK_LIMIT).await;
+                let words = ["get-gi", resource];
+                let generations = Program::new(&self.drbdadm, &words).run(LOOK_LIMIT).await;
                 Look::Up(DrbdBrief {
                     generation: drbd_status::generation(&generations.output),
                     ..brief
@@ -115,7 +123,7 @@ impl Tools {
             }
         }
         let left = limit.saturating_sub(begun.elapsed());
-        let ended = self.drbdadm(&["adjust", resource], left).await;
+        let ended = self.change(&["adjust", resource], left).await;
         match &ended.end {
             End::Exited(0) => of_role(&self.look(resource).await),
             End::Exited(_) | End::Killed(_) => Done::new(
@@ -131,7 +139,7 @@ impl Tools {
         let begun = Instant::now();
         loop {
             let left = limit.saturating_sub(begun.elapsed());
-            let ended = self.drbdadm(&["primary", resource], left).await;
+            let ended = self.change(&["primary", resource], left).await;
             let story = || format!("drbdadm primary: {}", ended.story());
             match &ended.end {
                 End::Exited(0) => return of_role(&self.look(resource).await),
@@ -164,7 +172,7 @@ impl Tools {
             if left < PAUSE {
                 return Done::new(Outcome::Failed, story);
             }
-            let ended = self.drbdadm(&["secondary", resource], left).await;
+            let ended = self.change(&["secondary", resource], left).await;
             match ended.end {
                 End::Exited(0) => {}
                 End::TimedOut => {
@@ -183,7 +191,7 @@ impl Tools {
     }
 
     async fn outdate(&self, resource: &str, limit: Duration) -> Done {
-        let ended = self.drbdadm(&["outdate", resource], limit).await;
+        let ended = self.change(&["outdate", resource], limit).await;
         match self.look(resource).await {
             Look::Up(brief) if brief.role == Role::Primary => {
                 Done::new(Outcome::Failed, "this node is Primary")

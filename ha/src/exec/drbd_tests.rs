@@ -52,6 +52,7 @@ impl World {
             drbdadm: file("drbdadm", DRBDADM),
             drbdsetup: file("drbdsetup", DRBDSETUP),
             proc: file("proc", ""),
+            ..Tools::default()
         };
         World { directory, tools }
     }

@@ -7,6 +7,7 @@ mod drbd_status;
 pub mod ocf;
 pub mod process;
 mod systemd;
+pub mod underway;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::core::input::Outcome;
 use cgroup::Cgroups;
 use drbd::Tools;
 use ocf::Ocf;
+use underway::Underway;
 
 /// How an action ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct Places {
     pub drbd: Tools,
     /// Control groups.
     pub cgroups: Cgroups,
+    /// Where programs are noted while they run.
+    pub underway: Underway,
 }
 
 impl Default for Places {
@@ -75,6 +79,7 @@ impl Default for Places {
             ocf_root: ocf::ROOT.into(),
             drbd: Tools::default(),
             cgroups: Cgroups::of_process(),
+            underway: Underway::default(),
         }
     }
 }
@@ -137,6 +142,7 @@ impl Executor {
 
     /// Carries one out, within its limit.
     pub async fn act(&self, action: &Action) -> Done {
+        self.places.underway.clear().await;
         let begun = Instant::now();
         let limit = Duration::from_millis(action.timeout_ms);
         let Some(unit) = self.units.get(&(action.group, action.resource)) else {
@@ -152,7 +158,9 @@ impl Executor {
         }
         let mut done = match &unit.kind {
             Kind::Drbd(name) => self.places.drbd.act(name, action.operation, limit).await,
-            Kind::Systemd(name) => systemd::act(name, action.operation, limit).await,
+            Kind::Systemd(name) => {
+                systemd::act(name, action.operation, &self.places.underway, limit).await
+            }
             Kind::Ocf(ocf) => self.agent(&unit.group, ocf, action, limit).await,
         };
         done.took = begun.elapsed();
@@ -168,7 +176,13 @@ impl Executor {
             return Done::new(Outcome::FailedHere, what);
         }
         program.cgroup = self.places.cgroups.of(group);
-        let ended = program.run(limit).await;
+        let looks = matches!(action.operation, Operation::Probe | Operation::Monitor);
+        let ended = if looks {
+            program.run(limit).await
+        } else {
+            let starts = action.operation == Operation::Start;
+            self.places.underway.run(program, starts, limit).await
+        };
         Done::new(ocf::outcome(action.operation, &ended), ocf::story(&ended))
     }
 }

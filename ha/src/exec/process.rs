@@ -2,14 +2,17 @@
 //! Programs with a limit: started in a process group of their own, killed with all of it when the time is over.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{killpg, Signal};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
+
+use super::underway::{Slot, VARIABLE};
 
 /// Between the request to end and the end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -18,8 +21,16 @@ const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// How long output is waited for that a daemon the program left behind may never close.
 const DRAIN: Duration = Duration::from_millis(200);
 
-/// Enters the control group, and is as killable as other programs when memory runs out, which the daemon is not.
-const ENTER: &str = "echo 0 >/proc/self/oom_score_adj; echo 0 >\"$0/cgroup.procs\"; exec \"$@\"";
+/// Takes its slot, or ends; enters the control group, and is as killable as other programs when memory runs out, which the daemon
+/// is not.
+const ENTER: &str = r#"
+set -C
+[ -z "$1" ] || echo $$ >"$1" || exit 125
+set +C
+[ -z "$2" ] || { echo 0 >/proc/self/oom_score_adj; echo 0 >"$2/cgroup.procs"; }
+shift 2
+exec "$@"
+"#;
 
 /// A program to run.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +45,8 @@ pub struct Program {
     pub input: Vec<u8>,
     /// Control group that its processes belong to, if there is one.
     pub cgroup: Option<PathBuf>,
+    /// Where it is noted while it runs.
+    pub(super) slot: Option<Arc<Slot>>,
 }
 
 /// How a program ended.
@@ -100,21 +113,29 @@ impl Program {
         }
     }
 
+    fn is_wrapped(&self) -> bool {
+        self.cgroup.is_some() || self.slot.is_some()
+    }
+
     fn command(&self) -> Command {
-        let mut command = match &self.cgroup {
+        let mut command = if self.is_wrapped() {
             // A shell enters the group and becomes the program, so that it has no process outside of it.
-            Some(cgroup) => {
-                let mut shell = Command::new("/bin/sh");
-                shell.args(["-c", ENTER]);
-                shell.arg(cgroup).arg(&self.file);
-                shell
-            }
-            None => Command::new(&self.file),
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", ENTER, "drbd-had"]);
+            shell.arg(self.slot.as_ref().map_or(Path::new(""), |slot| slot.path()));
+            shell.arg(self.cgroup.as_deref().unwrap_or(Path::new("")));
+            shell.arg(&self.file);
+            shell
+        } else {
+            Command::new(&self.file)
         };
         command.args(&self.arguments).env_clear();
         let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         command.env("PATH", path).env("LC_ALL", "C.UTF-8");
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
+        if let Some(slot) = &self.slot {
+            command.env(VARIABLE, slot.name());
+        }
         command.stdin(Stdio::piped());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.current_dir("/").process_group(0);
@@ -124,6 +145,7 @@ impl Program {
     /// Runs it for at most `limit`.
     pub async fn run(self, limit: Duration) -> Ended {
         let begun = Instant::now();
+        let wrapped = self.is_wrapped();
         let mut child = match self.command().spawn() {
             Ok(child) => child,
             Err(error) => {
@@ -146,12 +168,19 @@ impl Program {
         }
         let output = tokio::spawn(collect(child.stdout.take()));
         let complaints = tokio::spawn(collect(child.stderr.take()));
-        let end = wait(&mut child, group, limit).await;
+        let mut end = wait(&mut child, group, limit).await;
         guard.group = None;
+        let output = finish(output).await;
+        let complaints = finish(complaints).await;
+        if wrapped && matches!(end, End::Exited(126 | 127)) {
+            // What the shell says of a file that it can't become.
+            let why = complaints.lines().next_back().unwrap_or("no such program");
+            end = End::NotStarted(why.to_owned());
+        }
         Ended {
             end,
-            output: finish(output).await,
-            complaints: finish(complaints).await,
+            output,
+            complaints,
             took: begun.elapsed(),
         }
     }

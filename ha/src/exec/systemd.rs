@@ -7,6 +7,7 @@ use crate::core::effect::Operation;
 use crate::core::input::Outcome;
 
 use super::process::{End, Ended, Program};
+use super::underway::Underway;
 use super::Done;
 
 /// Between two looks at a unit that is on its way.
@@ -62,7 +63,12 @@ fn failed(ended: &Ended) -> Done {
 }
 
 /// Acts on a unit.
-pub(super) async fn act(unit: &str, operation: Operation, limit: Duration) -> Done {
+pub(super) async fn act(
+    unit: &str,
+    operation: Operation,
+    underway: &Underway,
+    limit: Duration,
+) -> Done {
     let begun = Instant::now();
     let left = || limit.saturating_sub(begun.elapsed());
     let verbs: &[&[&str]] = match operation {
@@ -78,7 +84,10 @@ pub(super) async fn act(unit: &str, operation: Operation, limit: Duration) -> Do
         }
     };
     for (at, verb) in verbs.iter().enumerate() {
-        let ended = Program::new("systemctl", verb).run(left()).await;
+        let program = Program::new("systemctl", verb);
+        let ended = underway
+            .run(program, operation == Operation::Start, left())
+            .await;
         // Nothing left to be killed is fine.
         if at + 1 == verbs.len() && ended.code() != Some(0) {
             return failed(&ended);

@@ -129,10 +129,8 @@ impl Device {
     ///
     /// When its password can't be read.
     pub async fn call(&self, ask: Ask, plug: &str, node: &str) -> Result<Ended, String> {
-        let program = Program {
-            input: self.lines(ask, plug, node)?,
-            ..Program::new(&self.agent, &[])
-        };
+        let mut program = Program::new(&self.agent, &[]);
+        program.input = self.lines(ask, plug, node)?;
         Ok(program.run(self.limit).await)
     }
 

@@ -20,7 +20,10 @@ node=$(cd "$(dirname "$0")/../../.." && pwd)
 [ "$1" = monitor ] || echo "$OCF_RESOURCE_INSTANCE $1" >>"$node/log"
 file="$node/active-$OCF_RESOURCE_INSTANCE"
 case $1 in
-start) [ -e "$node/refuse-start" ] && exit 1; : >"$file";;
+start)
+	[ -e "$node/refuse-start" ] && exit 1
+	[ -e "$node/slow-start" ] && { sleep "$(cat "$node/slow-start")"; echo "$OCF_RESOURCE_INSTANCE started" >>"$node/log"; }
+	: >"$file";;
 stop) [ -e "$node/refuse-stop" ] && exit 1; rm -f "$file";;
 monitor) [ -e "$file" ] || exit 7;;
 *) exit 3;;
