@@ -10,7 +10,7 @@ use crate::{
     os::{
         backing::{Backing, IoDone},
         limits::Limits,
-        lock::{Arc, Atomic},
+        lock::{Arc, Atomic, Relaxed},
         mem::Buf,
     },
     resource::{Registry, Resource},
@@ -171,6 +171,8 @@ fn open_and_read(
     let path = CString::try_from_fmt(fmt!("{}", options.backing_dev.as_str()));
     let attached = Attached {
         path: path.map_err(kernel_error)?,
+        separate: !data.same_device(&meta),
+        flushes: Atomic::new(true),
         cannot_flush: Atomic::new(false),
         data,
         meta,
@@ -312,6 +314,7 @@ fn take_over(
         }
     }
     *device.disk_options.lock() = Some(*options);
+    attached.flushes.store(options.disk_flushes, Relaxed);
     let refused = device.with(|inner, link, now| {
         inner.attached = Some(attached.clone());
         let refused = inner.volume.attach(&mut disk, link, now).err();

@@ -73,6 +73,8 @@ pub(crate) struct Connection {
     pub(crate) conf: Mutex<Conf>,
     /// Counts changes of `conf`.
     conf_version: Atomic<u32>,
+    /// Whether `Shared::end` is set: looked at with every packet.
+    ended: Atomic<bool>,
     #[pin]
     shared: SpinLockIrq<Shared>,
     /// The state changed.
@@ -110,6 +112,7 @@ impl Connection {
                 queues,
                 conf <- new_mutex!(conf, "drbd_conf"),
                 conf_version: Atomic::new(0),
+                ended: Atomic::new(false),
                 shared <- new_spinlock_irq!(
                     Shared {
                         cstate: Conn::StandAlone,
@@ -163,6 +166,12 @@ impl Connection {
         resource
             .and_then(|resource| resource.devices().ok())
             .unwrap_or_default()
+    }
+
+    /// Whether the current connection ends: [`Self::ending`] says why. Context: any.
+    #[inline]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ended.load(Relaxed)
     }
 
     /// A copy of the net options. Context: task.
@@ -256,6 +265,11 @@ impl Connection {
         self.shared.lock().end
     }
 
+    fn set_end(&self, shared: &mut Shared, end: Option<End>) {
+        shared.end = end;
+        self.ended.store(end.is_some(), Relaxed);
+    }
+
     /// Ends the current connection; the first reason counts. Context: task.
     pub(crate) fn end(&self, end: End) {
         let (data, meta, connecting) = {
@@ -264,7 +278,7 @@ impl Connection {
                 // Being asked to stay away outranks a failure.
                 Some(old) if old.conn == Conn::Disconnecting || end.conn != Conn::Disconnecting => {
                 }
-                Some(_) | None => shared.end = Some(end),
+                Some(_) | None => self.set_end(&mut shared, Some(end)),
             }
             (
                 shared.data.clone(),
@@ -309,7 +323,7 @@ impl Connection {
         {
             let mut shared = self.shared.lock();
             shared.wanted = true;
-            shared.end = None;
+            self.set_end(&mut shared, None);
             shared.discard_my_data = discard_my_data;
             shared.dry_run = dry_run;
         }
@@ -353,7 +367,8 @@ impl Connection {
         let label = label.as_str();
         loop {
             self.enter(Conn::Unconnected);
-            self.shared.lock().end = self.shared_end_if_unwanted();
+            let end = self.shared_end_if_unwanted();
+            self.set_end(&mut self.shared.lock(), end);
             if ctl.should_stop() || !self.wanted() {
                 break;
             }
@@ -388,7 +403,7 @@ impl Connection {
         self.enter(Conn::Disconnecting);
         self.enter(Conn::StandAlone);
         for device in self.devices().iter() {
-            device.with(|inner, _, _| inner.queues = None);
+            device.inner.lock().queues = None;
         }
     }
 
@@ -495,8 +510,7 @@ impl Connection {
         let options = self.peer_options(device.number);
         let (discard, dry_run) = self.one_shot();
         let two_primaries = self.net().two_primaries;
-        device.with(|inner, _, _| {
-            inner.queues = Some(self.queues.clone());
+        device.join(self.queues.clone(), |inner| {
             inner.volume.add_entropy(random::u64());
             inner.volume.set_peer_options(options);
             inner.volume.set_one_shot(discard, dry_run);
@@ -546,26 +560,6 @@ impl Connection {
     }
 }
 
-/// The volume that a thread of the connection dealt with last: most packets need no search.
-#[derive(Default)]
-pub(crate) struct DeviceCache(Option<Arc<Device>>);
-
-impl DeviceCache {
-    /// Volume `number` of the connection. Context: task.
-    pub(crate) fn find(&mut self, connection: &Connection, number: u16) -> Option<Arc<Device>> {
-        match &self.0 {
-            Some(device) if device.number == number => {}
-            Some(_) | None => {
-                let devices = connection.devices();
-                self.0 = devices
-                    .iter()
-                    .find(|device| device.number == number)
-                    .cloned();
-            }
-        }
-        self.0.clone()
-    }
-}
 
 fn no_memory<E>(_: E) -> End {
     End {

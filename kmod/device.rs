@@ -7,14 +7,14 @@
 
 use crate::{
     crypto::Digest,
-    device_io::{app_io, status_of, submit_write},
+    device_io::{app_io, status_of},
     mem::{Fifo, KMem},
     os::{
-        backing::Backing,
-        bio::{Bio, BioData},
+        backing::{Backing, WriteFlags},
+        bio::Bio,
         disk::{BlockDriver, Disk, FrozenFilesystem},
         limits::Limits,
-        lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, SpinLockIrq},
+        lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, Relaxed, SpinLockIrq},
         mem::Buf,
         pages::{PagePool, Payload},
         random,
@@ -23,14 +23,16 @@ use crate::{
     },
     queues::{Queues, Via},
     threads::Threads,
+    work::{Works, BATCH},
 };
+use core::ops::{Deref, DerefMut};
 use drbd_core::{
     config::{DeviceOptions, DiskOptions},
     engine::{
         link::Link,
-        op::{Action, BioFlags, Kind, Op, OpId},
+        op::{Kind, Op, OpId},
         ranges::{Bucket, BUCKETS},
-        volume::{Admission, Effect, IoResult, Todo, Volume},
+        volume::{Admission, Todo, Volume},
     },
     genl::v1::DiskExtras,
     state::State,
@@ -43,8 +45,6 @@ const APP_OPS: u32 = 1024;
 const PEER_OPS: u32 = 1024;
 /// Bios that wait for admission before their submitters do.
 const PENDING_BIOS: usize = 1024;
-/// Effects carried out between two takes of the lock.
-const BATCH: usize = 8;
 
 /// What belongs to an operation.
 #[derive(Default)]
@@ -57,6 +57,14 @@ pub(crate) struct Slot {
     pub(crate) digest: Option<KBox<Digest>>,
 }
 
+impl Slot {
+    /// Whether nothing belongs to it. Context: any.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bio.is_none() && self.payload.is_none() && self.digest.is_none()
+    }
+}
+
 /// The attached devices.
 pub(crate) struct Attached {
     /// Where the data is.
@@ -65,8 +73,48 @@ pub(crate) struct Attached {
     pub(crate) meta: Backing,
     /// Path of the data device, as configured.
     pub(crate) path: CString,
+    /// They are two devices, each with a cache of its own.
+    pub(crate) separate: bool,
+    /// Disk option disk-flushes.
+    pub(crate) flushes: Atomic<bool>,
     /// It turned out not to have flushes.
     pub(crate) cannot_flush: Atomic<bool>,
+}
+
+impl Attached {
+    /// Makes durable what the data device has, if it has a cache that is asked to. Context: task.
+    pub(crate) fn flush_data(&self) -> Result {
+        if !self.flushes.load(Relaxed) || self.cannot_flush.load(Relaxed) {
+            return Ok(());
+        }
+        match self.data.flush_sync() {
+            Err(EOPNOTSUPP) => {
+                self.cannot_flush.store(true, Relaxed);
+                pr_warn!(
+                    "{}: the disk has no flushes: draining it is all that orders writes\n",
+                    self.path.to_str().unwrap_or("?")
+                );
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Writes a block of metadata. With `durable` it is on the medium when this returns, and what
+    /// the data device had before: the block may say that data need not be looked at after a
+    /// crash, and the preflush of a write reaches only the device that it goes to. Context: task.
+    pub(crate) fn write_metadata(&self, sector: u64, block: &[u8], durable: bool) -> Result {
+        if durable && self.separate {
+            self.flush_data()?;
+        }
+        let flags = WriteFlags {
+            preflush: durable,
+            fua: durable,
+            sync: true,
+            meta: true,
+        };
+        self.meta.write_sync(sector, block, flags)
+    }
 }
 
 /// What the volume's lock protects.
@@ -77,8 +125,6 @@ pub(crate) struct Inner {
     pub(crate) slots: Buf<Slot>,
     /// Bios that the engine did not admit yet.
     pub(crate) pending: Fifo<Bio>,
-    /// The queues of the connection.
-    pub(crate) queues: Option<Arc<Queues>>,
     /// The disk.
     pub(crate) attached: Option<Arc<Attached>>,
     /// What the worker has to do.
@@ -87,15 +133,25 @@ pub(crate) struct Inner {
     ready: bool,
 }
 
-/// Something to do without the lock.
-enum Work {
-    App(BioData, OpId),
-    Write(Option<Payload>, OpId, Action, u64, u32, BioFlags),
-    Read(Payload, OpId, u64),
-    /// The same into new memory.
-    ReadNew(OpId, u64, u32),
-    Complete(Bio, IoResult),
-    Drop(Slot),
+/// The volume and its way to the peer: an input uses both at once.
+pub(crate) struct Locked {
+    inner: Inner,
+    /// The queues of the connection.
+    pub(crate) queues: Option<Arc<Queues>>,
+}
+
+impl Deref for Locked {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+impl DerefMut for Locked {
+    fn deref_mut(&mut self) -> &mut Inner {
+        &mut self.inner
+    }
 }
 
 /// Who has to be woken after unlocking.
@@ -115,7 +171,7 @@ pub(crate) struct Device {
     /// Number of the volume in its resource.
     pub(crate) number: u16,
     #[pin]
-    pub(crate) inner: SpinLockIrq<Inner>,
+    pub(crate) inner: SpinLockIrq<Locked>,
     /// The block device, once it is published.
     #[pin]
     pub(crate) disk: Mutex<Option<Disk>>,
@@ -169,14 +225,16 @@ impl Device {
                 minor,
                 number,
                 inner <- new_spinlock_irq!(
-                    Inner {
-                        volume,
-                        slots,
-                        pending,
+                    Locked {
+                        inner: Inner {
+                            volume,
+                            slots,
+                            pending,
+                            attached: None,
+                            worker_todo: Todo::NONE,
+                            ready: false,
+                        },
                         queues: None,
-                        attached: None,
-                        worker_todo: Todo::NONE,
-                        ready: false,
                     },
                     "drbd_volume"
                 ),
@@ -213,21 +271,36 @@ impl Device {
     }
 
     /// Hands an input to the engine and carries out what follows. Context: task, no lock held.
+    #[inline]
     pub(crate) fn with<R>(&self, input: impl FnOnce(&mut Inner, &mut dyn Link, u64) -> R) -> R {
         let now = now_ms();
+        let mut works = Works::new();
         let (result, wakeups) = {
-            let mut inner = self.inner.lock();
-            let inner = &mut *inner;
-            let queues = inner.queues.clone();
-            let mut link = Via(queues.as_deref());
-            let result = input(inner, &mut link, now);
+            let mut locked = self.inner.lock();
+            let Locked { inner, queues } = &mut *locked;
+            let result = input(inner, &mut Via(queues.as_deref()), now);
+            if inner.volume.has_effects() {
+                inner.collect(&mut works, true);
+            }
             (result, inner.wakeups())
         };
         self.wake(wakeups);
+        self.perform_all(works);
         if wakeups.effects {
             self.carry_out();
         }
         result
+    }
+
+    /// Gives the volume its way to the peer, in one step with what `input` makes of that. Context:
+    /// task, no lock held.
+    pub(crate) fn join(&self, queues: Arc<Queues>, input: impl FnOnce(&mut Inner)) {
+        {
+            let mut locked = self.inner.lock();
+            locked.queues = Some(queues);
+            input(&mut locked.inner);
+        }
+        self.carry_out();
     }
 
     /// Looks at the engine without changing it. Context: any.
@@ -240,6 +313,7 @@ impl Device {
         self.peek(Volume::state)
     }
 
+    #[inline]
     fn wake(&self, wakeups: Wakeups) {
         if wakeups.metadata {
             self.metadata_event.signal();
@@ -253,76 +327,35 @@ impl Device {
     }
 
     /// Carries out effects until there are none. Context: task, no lock held.
+    // Out of line: what an input leaves behind was mostly done with it.
+    #[inline(never)]
     pub(crate) fn carry_out(&self) {
         loop {
-            let mut batch: [Option<Work>; BATCH] = [const { None }; BATCH];
-            let (attached, wakeups) = {
-                let mut inner = self.inner.lock();
-                let inner = &mut *inner;
+            let mut works = Works::new();
+            let wakeups = {
+                let mut locked = self.inner.lock();
+                let Locked { inner, queues } = &mut *locked;
                 if core::mem::take(&mut inner.ready) {
-                    let queues = inner.queues.clone();
                     let mut link = Via(queues.as_deref());
                     inner.volume.tend_disk(&mut link, now_ms());
                     inner.volume.run_ready(&mut link, now_ms());
                 }
-                for place in batch.iter_mut() {
-                    *place = inner.next_work(true);
-                    if place.is_none() {
-                        break;
-                    }
-                }
-                (inner.attached.clone(), inner.wakeups())
+                inner.collect(&mut works, true);
+                inner.wakeups()
             };
             self.wake(wakeups);
-            let mut any = false;
-            for work in batch.into_iter().flatten() {
-                any = true;
-                self.perform(work, attached.as_deref());
-            }
-            if !any {
+            self.perform_all(works);
+            if !wakeups.effects {
                 return;
             }
         }
     }
 
-    fn perform(&self, work: Work, attached: Option<&Attached>) {
-        match work {
-            Work::Complete(bio, result) => bio.complete(status_of(result)),
-            Work::Drop(slot) => drop(slot),
-            Work::App(data, op) => match attached {
-                Some(disk) => disk.data.submit_clone(data, u64::from(op)),
-                None => {
-                    drop(data);
-                    self.local_done(op, false, None);
-                }
-            },
-            Work::Read(payload, op, sector) => match attached {
-                Some(disk) => disk.data.submit_read(sector, payload, u64::from(op)),
-                None => self.local_done(op, false, Some(payload)),
-            },
-            Work::ReadNew(op, sector, len_sectors) => {
-                // Without waiting: what holds the memory may be behind this in the same task.
-                let len = (len_sectors as usize).saturating_mul(512);
-                match (attached, self.pool.try_alloc(len)) {
-                    (Some(disk), Some(payload)) => {
-                        disk.data.submit_read(sector, payload, u64::from(op));
-                    }
-                    (_, _) => self.no_memory_for(op),
-                }
-            }
-            Work::Write(payload, op, action, sector, len_sectors, flags) => match attached {
-                Some(disk) => submit_write(disk, payload, op, action, sector, len_sectors, flags),
-                None => self.local_done(op, false, None),
-            },
-        }
-    }
-
     /// There is none to read the block of `op` into. Context: task.
-    fn no_memory_for(&self, op: OpId) {
+    pub(crate) fn no_memory_for(&self, op: OpId) {
         let mut wakeups = {
-            let mut inner = self.inner.lock();
-            let inner = &mut *inner;
-            let queues = inner.queues.clone();
+            let mut locked = self.inner.lock();
+            let Locked { inner, queues } = &mut *locked;
             inner
                 .volume
                 .checksum_unread(op, &mut Via(queues.as_deref()));
@@ -335,51 +368,31 @@ impl Device {
 
     /// The disk finished an operation. Context: any.
     pub(crate) fn local_done(&self, op: OpId, ok: bool, payload: Option<Payload>) {
-        let mut done: [Option<Work>; BATCH] = [const { None }; BATCH];
-        let mut leftover = None;
-        let wakeups = {
-            let mut inner = self.inner.lock();
-            let inner = &mut *inner;
+        let mut works = Works::new();
+        let (leftover, wakeups) = {
+            let mut locked = self.inner.lock();
+            let Locked { inner, queues } = &mut *locked;
             let at = inner.volume.op(op);
             let reads = at.reads() && at.kind != Kind::AppRead;
+            let mut leftover = payload;
             if reads {
-                if let Some(slot) = inner.slots.get_mut(op as usize) {
-                    slot.payload = payload;
-                }
-            } else {
-                leftover = payload;
+                inner.keep_payload(op, leftover.take());
             }
-            let queues = inner.queues.clone();
-            inner.volume.local_done(op, ok, &mut Via(queues.as_deref()));
+            inner
+                .volume
+                .local_done(op, ok, &mut Via(queues.as_deref()));
             if reads && inner.volume.op(op).kind == Kind::Free {
-                leftover = inner
-                    .slots
-                    .get_mut(op as usize)
-                    .and_then(|slot| slot.payload.take());
+                leftover = inner.take_payload(op);
             }
-            for place in done.iter_mut() {
-                *place = inner.next_work(false);
-                if place.is_none() {
-                    break;
-                }
-            }
+            inner.collect(&mut works, false);
             let mut wakeups = inner.wakeups();
             // What is left needs task context.
             wakeups.worker |= wakeups.effects;
-            wakeups
+            (leftover, wakeups)
         };
         drop(leftover);
         self.wake(wakeups);
-        for work in done.into_iter().flatten() {
-            match work {
-                Work::Complete(bio, result) => bio.complete(status_of(result)),
-                Work::Drop(_)
-                | Work::App(..)
-                | Work::Write(..)
-                | Work::Read(..)
-                | Work::ReadNew(..) => {}
-            }
-        }
+        works.end_all();
     }
 
     /// Has the worker tell user space about this device. Context: any.
@@ -404,8 +417,9 @@ impl Device {
                     };
                     match inner.volume.submit(io, link, now) {
                         Admission::Accepted(op) => {
-                            let bio = inner.pending.pop();
-                            inner.keep_bio(op, bio);
+                            if let Some(bio) = inner.pending.pop() {
+                                inner.keep_bio(op, bio);
+                            }
                         }
                         Admission::Later => return (false, None),
                         Admission::Refused(result) => {
@@ -477,58 +491,26 @@ impl Inner {
         }
     }
 
-    fn next_work(&mut self, may_submit: bool) -> Option<Work> {
-        let effect = self.volume.next_effect(may_submit)?;
-        let slot = |slots: &mut Buf<Slot>, op: OpId| {
-            slots
-                .get_mut(op as usize)
-                .map(core::mem::take)
-                .unwrap_or_default()
-        };
-        Some(match effect {
-            Effect::Complete { op, result } => {
-                let mut slot = slot(&mut self.slots, op);
-                match slot.bio.take() {
-                    Some(bio) => Work::Complete(bio, result),
-                    None => Work::Drop(slot),
-                }
-            }
-            Effect::Release { op } => Work::Drop(slot(&mut self.slots, op)),
-            Effect::SubmitApp { op } => {
-                match self
-                    .slots
-                    .get(op as usize)
-                    .and_then(|slot| slot.bio.as_ref())
-                {
-                    Some(bio) => Work::App(bio.data(), op),
-                    None => Work::Drop(Slot::default()),
-                }
-            }
-            Effect::SubmitWrite {
-                op,
-                action,
-                sector,
-                len_sectors,
-                bio,
-            } => {
-                let payload = slot(&mut self.slots, op).payload;
-                Work::Write(payload, op, action, sector, len_sectors, bio)
-            }
-            Effect::SubmitRead {
-                op,
-                sector,
-                len_sectors,
-            } => match self.take_payload(op) {
-                Some(payload) => Work::Read(payload, op, sector),
-                None => Work::ReadNew(op, sector, len_sectors),
-            },
-        })
+    /// Whether something belongs to `op`.
+    #[inline]
+    pub(crate) fn has_slot(&self, op: OpId) -> bool {
+        let slot = self.slots.get(op as usize);
+        slot.is_some_and(|slot| !slot.is_empty())
+    }
+
+    /// Takes what belongs to `op`.
+    pub(crate) fn take_slot(&mut self, op: OpId) -> Slot {
+        self.slots
+            .get_mut(op as usize)
+            .map(core::mem::take)
+            .unwrap_or_default()
     }
 
     /// Puts the bio of an operation into the table.
-    pub(crate) fn keep_bio(&mut self, op: OpId, bio: Option<Bio>) {
+    #[inline]
+    pub(crate) fn keep_bio(&mut self, op: OpId, bio: Bio) {
         if let Some(slot) = self.slots.get_mut(op as usize) {
-            slot.bio = bio;
+            slot.bio = Some(bio);
         }
     }
 

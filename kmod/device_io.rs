@@ -21,45 +21,49 @@ use drbd_core::{
 };
 use kernel::prelude::*;
 
-/// Gives a write of the peer to the disk. Context: task.
-pub(crate) fn submit_write(
-    disk: &Attached,
-    payload: Option<Payload>,
-    op: OpId,
-    action: Action,
-    sector: u64,
-    len_sectors: u32,
-    flags: BioFlags,
-) {
-    let token = u64::from(op);
+/// A write of the peer, or of a resync, for the disk.
+pub(crate) struct DiskWrite {
+    pub(crate) payload: Option<Payload>,
+    pub(crate) op: OpId,
+    pub(crate) action: Action,
+    pub(crate) sector: u64,
+    pub(crate) len_sectors: u32,
+    pub(crate) flags: BioFlags,
+}
+
+/// Gives it to the disk. Context: task.
+#[inline]
+pub(crate) fn submit_write(disk: &Attached, write: DiskWrite) {
+    let token = u64::from(write.op);
+    match (write.action, write.payload) {
+        (Action::Data, Some(payload)) => {
+            let flags = WriteFlags {
+                preflush: write.flags.preflush,
+                fua: write.flags.fua,
+                sync: write.flags.sync,
+                meta: false,
+            };
+            disk.data.submit_write(write.sector, payload, flags, token);
+        }
+        (Action::Flush | Action::Data, _) => disk.data.submit_flush(token),
+        (action, _) => submit_range(disk, action, write.sector, write.len_sectors, token),
+    }
+}
+
+/// A discard or zeroes. Discarding what is not whole granules would leave old data behind: zeroes
+/// are what the peer may rely on (wire-protocol section 6.4).
+#[inline(never)]
+fn submit_range(disk: &Attached, action: Action, sector: u64, len_sectors: u32, token: u64) {
     let facts = disk.data.facts();
     let granularity = u64::from(facts.discard_granularity / 512).max(1);
     let aligned = sector.checked_rem(granularity) == Some(0)
         && u64::from(len_sectors).checked_rem(granularity) == Some(0);
-    match (action, payload) {
-        (Action::Data, Some(payload)) => {
-            let flags = WriteFlags {
-                preflush: flags.preflush,
-                fua: flags.fua,
-                sync: flags.sync,
-                meta: false,
-            };
-            disk.data.submit_write(sector, payload, flags, token);
-        }
-        (Action::Flush | Action::Data, _) => disk.data.submit_flush(token),
-        // Discarding what is not whole granules would leave old data behind: zeroes are what
-        // the peer may rely on (wire-protocol section 6.4).
-        (Action::Discard, _) if facts.discard_max_sectors > 0 && aligned => {
-            disk.data.submit_discard(sector, len_sectors, token);
-        }
-        (Action::Discard | Action::ZeroesUnmap, _) => {
-            disk.data
-                .submit_write_zeroes(sector, len_sectors, true, token);
-        }
-        (Action::ZeroesKeep, _) => {
-            disk.data
-                .submit_write_zeroes(sector, len_sectors, false, token);
-        }
+    let unmap = action != Action::ZeroesKeep;
+    if action == Action::Discard && facts.discard_max_sectors > 0 && aligned {
+        disk.data.submit_discard(sector, len_sectors, token);
+    } else {
+        disk.data
+            .submit_write_zeroes(sector, len_sectors, unmap, token);
     }
 }
 
@@ -96,40 +100,46 @@ pub(crate) fn app_io(bio: &Bio) -> AppIo {
     }
 }
 
+impl Device {
+    /// Offers a bio to the engine, behind those that wait already. It comes back with what it ends
+    /// with, or without when too many wait. Context: task.
+    #[inline]
+    fn offer(&self, bio: Bio) -> Option<(Bio, Option<IoResult>)> {
+        let io = app_io(&bio);
+        self.with(|inner, link, now| {
+            if inner.pending.is_empty() {
+                match inner.volume.submit(io, link, now) {
+                    Admission::Accepted(op) => {
+                        inner.keep_bio(op, bio);
+                        return None;
+                    }
+                    Admission::Refused(result) => return Some((bio, Some(result))),
+                    Admission::Later => {}
+                }
+            }
+            inner.pending.push(bio).err().map(|bio| (bio, None))
+        })
+    }
+}
+
 impl BlockDriver for Device {
     fn submit(&self, bio: Bio) {
         if bio.op() == BioOp::Other {
             bio.complete(Status::NOTSUPP);
             return;
         }
-        // Backpressure: the submitter waits while too much waits already.
-        let _ = self
-            .changed
-            .wait_until(None, None, || !self.inner.lock().pending.is_full());
-        let io = app_io(&bio);
-        let refused = self.with(|inner, link, now| {
-            if !inner.pending.is_empty() {
-                return inner
-                    .pending
-                    .push(bio)
-                    .err()
-                    .map(|bio| (bio, IoResult::Error));
-            }
-            match inner.volume.submit(io, link, now) {
-                Admission::Accepted(op) => {
-                    inner.keep_bio(op, Some(bio));
-                    None
+        let mut back = self.offer(bio);
+        while let Some((bio, result)) = back {
+            match result {
+                Some(result) => return bio.complete(status_of(result)),
+                None => {
+                    // Backpressure: the submitter waits while too much waits already.
+                    let _ = self
+                        .changed
+                        .wait_until(None, None, || !self.inner.lock().pending.is_full());
+                    back = self.offer(bio);
                 }
-                Admission::Later => inner
-                    .pending
-                    .push(bio)
-                    .err()
-                    .map(|bio| (bio, IoResult::Error)),
-                Admission::Refused(result) => Some((bio, result)),
             }
-        });
-        if let Some((bio, result)) = refused {
-            bio.complete(status_of(result));
         }
     }
 

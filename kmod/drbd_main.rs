@@ -34,6 +34,7 @@
 use kernel::prelude::*;
 
 mod admin;
+mod ahead;
 mod attach;
 mod authenticate;
 mod change;
@@ -44,6 +45,7 @@ mod connection;
 mod crypto;
 mod dependency;
 mod device;
+mod device_cache;
 mod device_io;
 mod fence;
 mod helper;
@@ -67,6 +69,7 @@ mod suspend;
 mod sys;
 mod threads;
 mod verify;
+mod work;
 
 module! {
     type: Drbd,

@@ -2,11 +2,12 @@
 //! The meta receiver: acknowledgements, and whether the peer is alive (wire-protocol section 10).
 
 use crate::{
-    connection::{Connection, DeviceCache},
-    device::Device,
+    ahead::Ahead,
+    connection::Connection,
+    device_cache::DeviceCache,
     os::{
         kthread::Ctl,
-        lock::{Arc, Full, Relaxed},
+        lock::{Full, Relaxed},
         recv::{RecvError, RecvWait},
         socket::Socket,
         timer::now_ms,
@@ -15,7 +16,14 @@ use crate::{
 use drbd_core::{
     engine::{reply_queue::ReplyItem, volume::End},
     state::Conn,
-    wire::{dialect::Dialect, dispatch, header::Header, packet::Packet, Stage},
+    wire::{
+        block_frame::{decode_barrier_ack, decode_write_ack, BARRIER_FRAME, BLOCK_FRAME},
+        dialect::Dialect,
+        dispatch,
+        header::Header,
+        packet::Packet,
+        Stage,
+    },
 };
 use kernel::prelude::*;
 
@@ -37,13 +45,9 @@ pub(crate) fn run(connection: &Connection, socket: &Socket, dialect: Dialect, ct
         idle_ms: 0,
         answer_ms: 0,
         conf_version: None,
-        ahead: Ahead {
-            bytes: [0; AHEAD_BYTES],
-            from: 0,
-            to: 0,
-        },
+        ahead: Ahead::new(),
     };
-    while !ctl.should_stop() && connection.ending().is_none() {
+    while !ctl.should_stop() && !connection.is_ending() {
         if let Err(end) = receiver.packet() {
             connection.end(end);
             return;
@@ -62,44 +66,71 @@ struct MetaReceiver<'a> {
     idle_ms: u32,
     answer_ms: u32,
     conf_version: Option<u32>,
-    ahead: Ahead,
+    ahead: Ahead<AHEAD_BYTES>,
 }
 
-/// Bytes that arrived together: acknowledgements come in bursts.
-struct Ahead {
-    bytes: [u8; AHEAD_BYTES],
-    from: usize,
-    to: usize,
-}
-
+/// Acknowledgements come in bursts.
 const AHEAD_BYTES: usize = 1024;
-
-impl Ahead {
-    fn len(&self) -> usize {
-        self.to.saturating_sub(self.from)
-    }
-
-    fn get(&self, len: usize) -> Option<&[u8]> {
-        self.bytes.get(self.from..self.to)?.get(..len)
-    }
-
-    fn drop_front(&mut self, len: usize) {
-        self.from = self.from.saturating_add(len).min(self.to);
-    }
-
-    /// Room behind what is there, which moves to the front.
-    fn room(&mut self) -> &mut [u8] {
-        self.bytes.copy_within(self.from..self.to, 0);
-        self.to = self.len();
-        self.from = 0;
-        self.bytes.get_mut(self.to..).unwrap_or(&mut [])
-    }
-}
+/// Acknowledgements handled under one lock: each may end a request.
+const BURST: usize = 4;
 
 impl MetaReceiver<'_> {
     fn packet(&mut self) -> Result<(), End> {
         let header_len = self.dialect.header_len();
         self.receive(header_len)?;
+        if let Some((volume, _)) = decode_write_ack(self.ahead.all()) {
+            return self.write_acks(volume);
+        }
+        if let Some((number, set_size)) = decode_barrier_ack(self.ahead.all()) {
+            self.ahead.drop_front(BARRIER_FRAME);
+            self.connection.note_received();
+            return self.barrier_ack(number, set_size);
+        }
+        self.other_packet(header_len)
+    }
+
+    /// P_BARRIER_ACK: the peer has an epoch on stable storage.
+    fn barrier_ack(&mut self, number: u32, set_size: u32) -> Result<(), End> {
+        if !self.connection.queues.barrier_acked(number, set_size) {
+            return Err(End {
+                conn: Conn::ProtocolError,
+                why: "a barrier acknowledgement that does not fit what was sent",
+            });
+        }
+        let devices = self.devices.take_all(self.connection);
+        for device in devices.iter() {
+            device.with(|inner, link, _| inner.volume.barrier_acked(number, link));
+        }
+        self.devices.put_all(devices);
+        Ok(())
+    }
+
+    /// P_WRITE_ACK, the first of those that are there.
+    fn write_acks(&mut self, volume: u16) -> Result<(), End> {
+        self.connection.note_received();
+        let device = self
+            .devices
+            .take(self.connection, volume)
+            .ok_or(broken("a packet for an unknown volume"))?;
+        let ahead = &mut self.ahead;
+        let result = device.with(|inner, link, _| {
+            for _ in 0..BURST {
+                match decode_write_ack(ahead.all()) {
+                    Some((same, ack)) if same == volume => {
+                        ahead.drop_front(BLOCK_FRAME);
+                        inner.volume.write_ack_received(&ack, link)?;
+                    }
+                    Some(_) | None => break,
+                }
+            }
+            Ok(())
+        });
+        self.devices.put(device);
+        result
+    }
+
+    #[inline(never)]
+    fn other_packet(&mut self, header_len: usize) -> Result<(), End> {
         let header = Header::decode(self.dialect, self.ahead.get(header_len).unwrap_or(&[]))
             .map_err(|_| broken("bad magic on the meta socket"))?;
         let frame = dispatch(self.dialect, Stage::Meta, &header).map_err(|error| End {
@@ -131,22 +162,7 @@ impl MetaReceiver<'_> {
                 self.connection.changed.wake_all();
                 Ok(())
             }
-            Packet::BarrierAck(ack) => {
-                if !self
-                    .connection
-                    .queues
-                    .barrier_acked(ack.number, ack.set_size)
-                {
-                    return Err(End {
-                        conn: Conn::ProtocolError,
-                        why: "a barrier acknowledgement that does not fit what was sent",
-                    });
-                }
-                for device in self.connection.devices().iter() {
-                    device.with(|inner, link, _| inner.volume.barrier_acked(ack.number, link));
-                }
-                Ok(())
-            }
+            Packet::BarrierAck(ack) => self.barrier_ack(ack.number, ack.set_size),
             Packet::ConnStChgReply(reply) => {
                 self.connection.answered(reply.0);
                 Ok(())
@@ -155,15 +171,12 @@ impl MetaReceiver<'_> {
             packet => {
                 let volume = frame.volume.unwrap_or(0);
                 let device = self
-                    .device(volume)
+                    .devices
+                    .find(self.connection, volume)
                     .ok_or(broken("a packet for an unknown volume"))?;
                 device.with(|inner, link, now| inner.volume.meta_packet(&packet, link, now))
             }
         }
-    }
-
-    fn device(&mut self, volume: u16) -> Option<Arc<Device>> {
-        self.devices.find(self.connection, volume)
     }
 
     fn read_options(&mut self) {
@@ -187,9 +200,9 @@ impl MetaReceiver<'_> {
                 self.idle_ms
             };
             let wait = RecvWait::Ms(wait_ms.max(1));
-            match self.socket.recv_some(self.ahead.room(), wait) {
+            match self.socket.recv_some(self.ahead.room(AHEAD_BYTES), wait) {
                 Ok(0) => return Err(broken("an oversized packet")),
-                Ok(more) => self.ahead.to = self.ahead.to.saturating_add(more),
+                Ok(more) => self.ahead.came(more),
                 Err(RecvError::TimedOut) => self.silent()?,
                 Err(RecvError::Closed) => return Err(broken("the peer closed the meta socket")),
                 Err(_) => return Err(broken("receiving on the meta socket failed")),

@@ -10,7 +10,7 @@ use crate::{
     dependency,
     device::Device,
     fence,
-    os::lock::Arc,
+    os::lock::{Arc, Relaxed},
     resource::{Registry, Resource},
 };
 use drbd_core::{
@@ -173,6 +173,9 @@ pub(crate) fn set_disk_options(
     let changes = registry.changes.lock();
     dependency::check(registry, device.minor, options.resync_after)?;
     let attached = device.inner.lock().attached.clone();
+    if let Some(disk) = &attached {
+        disk.flushes.store(options.disk_flushes, Relaxed);
+    }
     let granularity = attached.map_or(0, |disk| disk.data.facts().discard_granularity);
     let engine = attach::engine_options(options, granularity);
     device.with(|inner, _, _| inner.volume.set_disk_options(engine));

@@ -158,9 +158,16 @@ impl Queues {
         self.send.lock().forgive()
     }
 
-    /// The next packet for the meta socket. Context: any.
-    pub(crate) fn pop_reply(&self) -> Option<ReplyItem> {
-        self.replies.lock().queue.pop()
+    /// Hands the packets for the meta socket to `take`, in order, for as long as it wants more.
+    /// Context: any; `take` runs with interrupts off.
+    #[inline]
+    pub(crate) fn pop_replies(&self, mut take: impl FnMut(ReplyItem) -> bool) {
+        let mut replies = self.replies.lock();
+        while let Some(item) = replies.queue.pop() {
+            if !take(item) {
+                break;
+            }
+        }
     }
 
     /// Queues one. Context: any.

@@ -8,7 +8,7 @@ use crate::{
     notify::Notifier,
     os::{
         cpus::Crew,
-        lock::{new_mutex, Arc, Atomic, Mutex, Relaxed},
+        lock::{new_mutex, Arc, Atomic, Full, Mutex, Relaxed},
         module::ModuleRef,
     },
 };
@@ -17,6 +17,9 @@ use drbd_core::{
     state::{summary::higher_role, Role},
 };
 use kernel::{prelude::*, str::CString};
+
+/// Count of changes to lists of volumes.
+static LISTS_VERSION: Atomic<u32> = Atomic::new(0);
 
 /// A resource.
 ///
@@ -84,6 +87,12 @@ impl Resource {
         self.options.lock().node_id
     }
 
+    /// Changes whenever a list of volumes does, of any resource. Context: any.
+    #[inline]
+    pub(crate) fn lists_version() -> u32 {
+        LISTS_VERSION.load(Relaxed)
+    }
+
     /// A copy of the list of volumes, by number. Context: task.
     pub(crate) fn devices(&self) -> Result<KVec<Arc<Device>>> {
         copy_of(&self.devices.lock())
@@ -129,6 +138,7 @@ impl Resource {
                 tail.rotate_right(1);
             }
         }
+        let _ = LISTS_VERSION.fetch_add(1, Full);
         Ok(())
     }
 
@@ -136,6 +146,7 @@ impl Resource {
     pub(crate) fn remove_device(&self, number: u16) {
         let mut devices = self.devices.lock();
         devices.retain(|device| device.number != number);
+        let _ = LISTS_VERSION.fetch_add(1, Full);
     }
 
     /// Adds a connection. Context: task.

@@ -6,9 +6,10 @@
 //! acknowledged the bytes, as with protocol A.
 
 use crate::{
-    connection::{Connection, DeviceCache},
+    connection::Connection,
     crypto::{Copies, Digester, Integrity},
     device::Device,
+    device_cache::DeviceCache,
     os::{
         bio::BioData,
         kthread::Ctl,
@@ -21,14 +22,14 @@ use crate::{
 use core::cell::Cell;
 use drbd_core::{
     engine::{
-        op::{flag, Action, OpId},
+        op::{flag, Action, Op, OpId},
         reply_queue::ReplyItem,
         send_queue::{Outgoing, SendItem},
         volume::End,
     },
     state::Conn,
     wire::{
-        block::Barrier, command::Command, dialect::Dialect, packet::Packet, AlgName, MAX_FRAME,
+        block::Barrier, block_frame::{encode_ack, encode_barrier, encode_barrier_ack, encode_data, BARRIER_FRAME, BLOCK_FRAME}, command::Command, dialect::Dialect, packet::Packet, AlgName, MAX_FRAME,
     },
 };
 use kernel::prelude::*;
@@ -40,6 +41,21 @@ fn failed(why: &'static str) -> End {
     End {
         conn: Conn::NetworkFailure,
         why,
+    }
+}
+
+const GONE: End = End {
+    conn: Conn::NetworkFailure,
+    why: "a volume disappeared",
+};
+
+/// What was promised for a write, whatever the protocol is by now: unless the peer is to answer,
+/// it may end before the bytes are acknowledged.
+fn page_mode(op: &Op) -> PageMode {
+    if op.any(flag::EXP_RECEIVE_ACK | flag::EXP_WRITE_ACK) {
+        PageMode::Splice
+    } else {
+        PageMode::Copy
     }
 }
 
@@ -70,7 +86,7 @@ pub(crate) fn run(connection: &Connection, socket: &Socket, dialect: Dialect, ct
     let mut sender = Sender::new(connection, socket, dialect);
     let connected_ms = now_ms();
     let mut looked_ms = connected_ms;
-    while !ctl.should_stop() && connection.ending().is_none() {
+    while !ctl.should_stop() && !connection.is_ending() {
         let now = now_ms();
         if now.saturating_sub(looked_ms) >= u64::from(AGE_CHECK_MS) {
             looked_ms = now;
@@ -166,9 +182,7 @@ impl Sender<'_> {
     }
 
     fn device(&mut self, volume: u16) -> Result<Arc<Device>, End> {
-        self.devices
-            .find(self.connection, volume)
-            .ok_or(failed("a volume disappeared"))
+        self.devices.find(self.connection, volume).ok_or(GONE)
     }
 
     fn send(&mut self, outgoing: Outgoing) -> Result<(), End> {
@@ -180,6 +194,9 @@ impl Sender<'_> {
                 self.frame(volume, packet, 0, false)?;
                 self.note_integrity(&packet)
             }
+            Outgoing::Barrier(number) if self.dialect.has_volumes() => {
+                self.bytes(&encode_barrier(number), self.last())
+            }
             Outgoing::Barrier(number) => {
                 self.frame(0, Packet::Barrier(Barrier { number }), 0, false)
             }
@@ -190,17 +207,7 @@ impl Sender<'_> {
                 | SendItem::OutOfSync { volume, op }
                 | SendItem::RsRequest { volume, op }
                 | SendItem::Reply { volume, op },
-            ) => {
-                let sent = self.operation(volume, op);
-                // Once, whatever went wrong: without it the slot is kept for ever and tearing
-                // down waits for it; a second time it may be another operation's.
-                if sent.is_err() {
-                    if let Ok(device) = self.device(volume) {
-                        device.with(|inner, link, _| inner.volume.send_canceled(op, link));
-                    }
-                }
-                sent
-            }
+            ) => self.operation(volume, op),
             Outgoing::Item(SendItem::Control) => Ok(()),
         }
     }
@@ -284,17 +291,58 @@ impl Sender<'_> {
     }
 
     fn operation(&mut self, volume: u16, op: OpId) -> Result<(), End> {
-        let device = self.device(volume)?;
+        let device = self.devices.take(self.connection, volume).ok_or(GONE)?;
+        let sent = self.operation_of(&device, op);
+        device.with(|inner, link, _| {
+            // Once, whatever went wrong: without it the slot is kept for ever and tearing down
+            // waits for it; a second time it may be another operation's.
+            if matches!(sent, Ok(true)) {
+                inner.volume.handed_over(op, link);
+            } else {
+                inner.volume.send_canceled(op, link);
+            }
+        });
+        self.devices.put(device);
+        sent.map(drop)
+    }
+
+    /// Sends the packet of `op`; false if there is nothing to send any more.
+    #[inline]
+    fn operation_of(&mut self, device: &Device, op: OpId) -> Result<bool, End> {
+        let short = self.dialect.has_volumes() && !self.integrity.is_on();
+        let plain = {
+            let mut locked = device.inner.lock();
+            let inner = &mut **locked;
+            match inner.slots.get(op as usize).and_then(|slot| slot.bio.as_ref()) {
+                Some(bio) if short => inner
+                    .volume
+                    .data_of(op)
+                    .map(|(data, len)| (data, len, bio.data(), page_mode(inner.volume.op(op)))),
+                Some(_) | None => None,
+            }
+        };
+        match plain {
+            Some((data, len, pages, mode)) => {
+                let frame = encode_data(device.number, &data, len);
+                self.bytes(&frame, SendFlags::MORE)?;
+                self.bio(&pages, len, mode)?;
+                Ok(true)
+            }
+            None => self.other_operation(device, op),
+        }
+    }
+
+    #[inline(never)]
+    fn other_operation(&mut self, device: &Device, op: OpId) -> Result<bool, End> {
         let (packet, data, payload, digest_of, mode) = {
-            let mut inner = device.inner.lock();
-            let inner = &mut *inner;
+            let mut locked = device.inner.lock();
+            let inner = &mut **locked;
             let packet = inner.volume.packet_of(op);
-            let slot = inner.slots.get_mut(op as usize);
             let carries = matches!(packet, Some((Packet::Data(_), len)) if len > 0)
                 && inner.volume.op(op).action == Action::Data;
             let (mut data, mut payload, mut digest_of) = (None, None, None);
             let readable = inner.volume.op(op).any(flag::LOCAL_OK);
-            if let Some(slot) = slot {
+            if let Some(slot) = inner.slots.get_mut(op as usize) {
                 if carries {
                     data = slot.bio.as_ref().map(|bio| bio.data());
                 } else if matches!(
@@ -310,16 +358,11 @@ impl Sender<'_> {
                     digest_of = Some((block, readable, inner.volume.digest_alg(op)));
                 }
             }
-            // What was promised for this write, whatever the protocol is by now.
-            let acknowledged = flag::EXP_RECEIVE_ACK | flag::EXP_WRITE_ACK;
-            let mode = if inner.volume.op(op).any(acknowledged) {
-                PageMode::Splice
-            } else {
-                PageMode::Copy
-            };
+            let mode = page_mode(inner.volume.op(op));
             (packet, data, payload, digest_of, mode)
         };
-        let sent = match (packet, digest_of) {
+        let volume = device.number;
+        match (packet, digest_of) {
             (Some((packet, _)), Some((block, readable, alg))) => self
                 .digest_instead(volume, packet, block.filter(|_| readable), alg)
                 .map(|()| true),
@@ -327,17 +370,7 @@ impl Sender<'_> {
                 .transmit(volume, packet, len, data.map(|data| (data, mode)), payload)
                 .map(|()| true),
             (None, _) => Ok(false),
-        };
-        // An error is ended by the caller, with those from before.
-        let handed_over = sent?;
-        device.with(|inner, link, _| {
-            if handed_over {
-                inner.volume.handed_over(op, link);
-            } else {
-                inner.volume.send_canceled(op, link);
-            }
-        });
-        Ok(())
+        }
     }
 
     fn transmit(
@@ -462,7 +495,7 @@ impl Sender<'_> {
 pub(crate) fn run_meta(connection: &Connection, socket: &Socket, dialect: Dialect, ctl: &Ctl) {
     let mut sender = Sender::new(connection, socket, dialect);
     let mut batch = [0u8; BATCH_BYTES];
-    while !ctl.should_stop() && connection.ending().is_none() {
+    while !ctl.should_stop() && !connection.is_ending() {
         match sender.replies(&mut batch) {
             Ok(true) => {}
             Ok(false) => {
@@ -486,12 +519,18 @@ impl Sender<'_> {
             self.read_options();
         }
         let mut len = 0usize;
-        while BATCH_BYTES.saturating_sub(len) >= MAX_FRAME {
-            let Some(item) = self.connection.queues.pop_reply() else {
-                break;
-            };
+        let mut failure = None;
+        let dialect = self.dialect;
+        self.connection.queues.pop_replies(|item| {
             let room = batch.get_mut(len..).unwrap_or(&mut []);
-            len = len.saturating_add(self.encode_reply(item, room)?);
+            match encode_reply(dialect, item, room) {
+                Ok(bytes) => len = len.saturating_add(bytes),
+                Err(end) => failure = Some(end),
+            }
+            failure.is_none() && BATCH_BYTES.saturating_sub(len) >= MAX_FRAME
+        });
+        if let Some(end) = failure {
+            return Err(end);
         }
         if len == 0 {
             return Ok(false);
@@ -509,14 +548,37 @@ impl Sender<'_> {
             })?;
         Ok(true)
     }
+}
 
-    /// Puts the packet of `item` into `room`; returns its bytes.
-    fn encode_reply(&mut self, item: ReplyItem, room: &mut [u8]) -> Result<usize, End> {
-        let (volume, packet) = item
-            .packet()
-            .ok_or(failed("no such acknowledgement"))?;
-        packet
-            .encode_frame(self.dialect, volume, 0, room)
-            .map_err(|_| failed("a packet that the peer's protocol does not have"))
+/// Puts the packet of `item` into `room`, which has [`MAX_FRAME`] bytes; returns its bytes.
+#[inline]
+fn encode_reply(dialect: Dialect, item: ReplyItem, room: &mut [u8]) -> Result<usize, End> {
+    if let ReplyItem::Block {
+        volume,
+        command: command @ (Command::WriteAck | Command::RecvAck),
+        ack,
+    } = item
+    {
+        if let Some(place) = room.first_chunk_mut().filter(|_| dialect.has_volumes()) {
+            *place = encode_ack(volume, command, &ack);
+            return Ok(BLOCK_FRAME);
+        }
     }
+    if let ReplyItem::BarrierAck { number, set_size } = item {
+        if let Some(place) = room.first_chunk_mut().filter(|_| dialect.has_volumes()) {
+            *place = encode_barrier_ack(number, set_size);
+            return Ok(BARRIER_FRAME);
+        }
+    }
+    encode_other_reply(dialect, item, room)
+}
+
+#[inline(never)]
+fn encode_other_reply(dialect: Dialect, item: ReplyItem, room: &mut [u8]) -> Result<usize, End> {
+    let (volume, packet) = item
+        .packet()
+        .ok_or(failed("no such acknowledgement"))?;
+    packet
+        .encode_frame(dialect, volume, 0, room)
+        .map_err(|_| failed("a packet that the peer's protocol does not have"))
 }

@@ -8,7 +8,6 @@ use crate::{
     device::Device,
     fence, helper,
     os::{
-        backing::WriteFlags,
         kthread::{Ctl, KThread},
         lock::{Arc, Relaxed},
         timer::now_ms,
@@ -178,14 +177,8 @@ fn write_metadata(device: &Device, ctl: &Ctl) {
                     drop(unused);
                 }
                 (Some(MdIo::Write { sector, durable }), attached) => {
-                    let flags = WriteFlags {
-                        preflush: durable,
-                        fua: durable,
-                        sync: true,
-                        meta: true,
-                    };
                     let written = match &attached {
-                        Some(disk) => disk.meta.write_sync(sector, &*block, flags),
+                        Some(disk) => disk.write_metadata(sector, &*block, durable),
                         None => Err(EIO),
                     };
                     let result = match written {

@@ -15,6 +15,7 @@ mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Diagnostics;
@@ -107,10 +108,29 @@ pub fn load_text_as(name: &str, text: String, dialect: Dialect) -> (Config, Diag
     load_text_at(name, text, Path::new(name), dialect)
 }
 
+/// More than any configuration has: `/dev/zero` has no end.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
 /// Bytes that are not UTF-8 become the replacement character, which is an
 /// error wherever it matters and harmless in a comment.
 fn read(path: &Path) -> std::io::Result<String> {
-    Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        let why = format!("it has more than {} MiB", FILE_BYTES_MAX >> 20);
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A file that another one names: opening a pipe or a terminal would wait for ever.
+fn read_named(path: &Path) -> std::io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        let why = "it is no regular file";
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
+    }
+    read(path)
 }
 
 fn load_text_at(name: &str, text: String, path: &Path, dialect: Dialect) -> (Config, Diagnostics) {
@@ -136,5 +156,31 @@ fn parser<'a>(shared: &'a mut Shared, name: &str, text: String, path: &Path) -> 
         tokens,
         at: 0,
         directory: path.parent().map(Path::to_path_buf).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> String {
+        let (config, found) = load_text("test.conf", text.to_owned());
+        found.render(&config.sources)
+    }
+
+    #[test]
+    fn only_regular_files_are_included() {
+        for name in ["/dev/zero", "/dev", "/dev/null"] {
+            let told = told(&format!("include \"{name}\";"));
+            assert!(told.contains("no regular file"), "{told}");
+        }
+        let told = told("resource r0 { template-file \"/dev/zero\"; }");
+        assert!(told.contains("no regular file"), "{told}");
+    }
+
+    #[test]
+    fn a_file_without_end_is_refused() {
+        let error = load("/dev/zero").unwrap_err();
+        assert!(error.to_string().contains("more than 64 MiB"), "{error}");
     }
 }

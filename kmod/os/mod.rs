@@ -15,6 +15,7 @@
 
 pub(crate) mod addr;
 pub(crate) mod backing;
+pub(crate) mod batch;
 pub(crate) mod bio;
 pub(crate) mod cpus;
 pub(crate) mod deferred;

@@ -10,7 +10,7 @@ use super::{
     pool::{free_chunk, Inner, PAGE_SIZE},
 };
 use crate::sys as c;
-use core::ptr::NonNull;
+use core::{mem::MaybeUninit, ptr::NonNull};
 use kernel::prelude::*;
 
 pub(crate) use super::pool::PagePool;
@@ -21,12 +21,6 @@ pub(crate) const MAX_PAYLOAD: usize = 1 << 20;
 // 1 MiB less one page is the worst case of large chunks: eight of them.
 pub(super) const INLINE_CHUNKS: usize = 8;
 
-const NO_CHUNK: c::bio_vec = c::bio_vec {
-    bv_page: core::ptr::null_mut(),
-    bv_len: 0,
-    bv_offset: 0,
-};
-
 pub(super) struct Header {
     pool: Arc<Inner>,
     len: u32,
@@ -35,7 +29,7 @@ pub(super) struct Header {
     table_page: *mut c::page,
     // `chunks` valid vectors; points to `inline`, or to `table_page` when there are more.
     table: *mut c::bio_vec,
-    inline: [c::bio_vec; INLINE_CHUNKS],
+    inline: [MaybeUninit<c::bio_vec>; INLINE_CHUNKS],
 }
 
 /// An owned buffer. Dropping it gives the pages back (pages that a socket still holds stay alive
@@ -73,7 +67,7 @@ impl Payload {
                 pages: 0,
                 table_page: core::ptr::null_mut(),
                 table: core::ptr::null_mut(),
-                inline: [NO_CHUNK; INLINE_CHUNKS],
+                inline: [const { MaybeUninit::uninit() }; INLINE_CHUNKS],
             });
             (*header.as_ptr()).table = (&raw mut (*header.as_ptr()).inline).cast();
         }
@@ -116,6 +110,22 @@ impl Payload {
         unsafe { core::slice::from_raw_parts_mut(header.table, header.chunks as usize) }
     }
 
+    /// Makes an empty payload one of the first `bytes` bytes of `page`, which it now owns.
+    #[inline]
+    pub(super) fn fill_page(&mut self, page: *mut c::page, bytes: usize) {
+        let header = self.header_mut();
+        let [first, ..] = &mut header.inline;
+        first.write(c::bio_vec {
+            bv_page: page,
+            bv_len: bytes as u32,
+            bv_offset: 0,
+        });
+        header.chunks = 1;
+        header.len = bytes as u32;
+        header.pages = 1;
+        let _ = header.pool.in_use_pages.fetch_add(1, Relaxed);
+    }
+
     /// Appends a chunk of `bytes` bytes that this payload now owns.
     pub(super) fn push(&mut self, page: *mut c::page, bytes: usize) {
         if self.chunk_count() == INLINE_CHUNKS && self.header().table_page.is_null() {
@@ -147,7 +157,8 @@ impl Payload {
         // SAFETY: A low-memory page has an address; it is aligned and large enough.
         unsafe {
             let table = c::kg_page_address(page).cast::<c::bio_vec>();
-            core::ptr::copy_nonoverlapping(header.inline.as_ptr(), table, INLINE_CHUNKS);
+            let inline = header.inline.as_ptr().cast::<c::bio_vec>();
+            core::ptr::copy_nonoverlapping(inline, table, INLINE_CHUNKS);
             header.table = table;
         }
         header.table_page = page;
@@ -155,11 +166,16 @@ impl Payload {
 
     /// Cuts the payload to its first `len` bytes (at least 1) and frees whole chunks behind them.
     /// Context: any.
+    #[inline]
     pub(crate) fn truncate(&mut self, len: usize) {
         let len = len.max(1);
-        if len >= self.len() {
-            return;
+        if len < self.len() {
+            self.cut(len);
         }
+    }
+
+    #[inline(never)]
+    fn cut(&mut self, len: usize) {
         let mut seen = 0usize;
         let mut keep = 0usize;
         for vec in self.vecs_mut() {
@@ -293,15 +309,14 @@ impl Drop for Payload {
             let pages = unsafe { free_chunk(&self.header().pool, vec.bv_page) };
             freed = pages.saturating_add(freed);
         }
-        let pool = self.header().pool.clone();
-        let _ = pool.in_use_pages.fetch_sub(freed as i32, Relaxed);
-        // SAFETY: Nobody reads the header after this; its page and itself go to their pools,
-        // which `pool` keeps alive.
+        // SAFETY: Nobody reads the header after this: the reference on the pool moves out of it, and
+        // keeps alive what its page and itself go back to.
         unsafe {
+            let pool = core::ptr::read(&raw const (*header).pool);
+            let _ = pool.in_use_pages.fetch_sub(freed as i32, Relaxed);
             if !(*header).table_page.is_null() {
                 c::mempool_free((*header).table_page.cast(), pool.pages.as_ptr());
             }
-            core::ptr::drop_in_place(&raw mut (*header).pool);
             c::mempool_free(header.cast(), pool.headers.as_ptr());
         }
     }

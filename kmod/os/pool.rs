@@ -134,6 +134,12 @@ impl PagePool {
     /// Errors: `EINVAL` when `len` is 0 or above [`MAX_PAYLOAD`]; nothing else.
     pub(crate) fn alloc(&self, len: usize) -> Result<Payload> {
         let mut payload = Payload::empty(&self.inner, len)?;
+        if len <= PAGE_SIZE {
+            if let Some((page, _)) = try_chunk(1) {
+                payload.fill_page(page, len);
+                return Ok(payload);
+            }
+        }
         let mut left = len.div_ceil(PAGE_SIZE);
         while left > 0 {
             match try_chunk(left) {
@@ -179,6 +185,12 @@ impl PagePool {
 
 /// One chunk of at most `pages` pages without touching the reserve, and its order.
 fn try_chunk(pages: usize) -> Option<(*mut c::page, u32)> {
+    if pages == 1 {
+        let gfp = c::GFP_NOIO | c::__GFP_NOWARN | c::__GFP_NORETRY;
+        // SAFETY: Task context; low memory, so that the page has an address.
+        let page = unsafe { c::alloc_pages(gfp, 0) };
+        return (!page.is_null()).then_some((page, 0));
+    }
     let mut order = pages.checked_ilog2()?.min(MAX_ORDER);
     loop {
         let mut gfp = c::GFP_NOIO | c::__GFP_NOWARN | c::__GFP_NORETRY;

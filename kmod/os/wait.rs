@@ -50,9 +50,16 @@ impl WaitQueue {
     }
 
     /// Wakes every waiter; each evaluates its condition again. Context: any.
+    ///
+    /// What they wait for was changed before: a waiter queues itself, then looks, and here it is
+    /// looked for waiters after a full barrier, so one of the two sees the other.
+    #[inline]
     pub(crate) fn wake_all(&self) {
-        // SAFETY: Initialised head. 0 means all waiters.
-        unsafe { c::__wake_up(self.head.get(), c::TASK_NORMAL, 0, core::ptr::null_mut()) };
+        // SAFETY: Initialised head.
+        if unsafe { c::kg_wait_has_sleeper(self.head.get()) } {
+            // SAFETY: Initialised head. 0 means all waiters.
+            unsafe { c::__wake_up(self.head.get(), c::TASK_NORMAL, 0, core::ptr::null_mut()) };
+        }
     }
 
     /// Sleeps until `cond()` is true, `timeout_ms` passed, or `ctl` was asked to stop.

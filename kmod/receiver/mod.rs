@@ -5,13 +5,15 @@
 //! peer's writes to reach our disk at a barrier, and while all bits of a bitmap are set.
 
 use crate::{
-    connection::{Connection, DeviceCache},
+    ahead::Ahead,
+    connection::Connection,
     crypto::{Digest, Digester, Integrity},
     device::Device,
+    device_cache::DeviceCache,
     mem::KMem,
     os::{
         kthread::Ctl,
-        lock::{Arc, Relaxed},
+        lock::Arc,
         pages::Payload,
         recv::{RecvError, RecvWait},
         socket::Socket,
@@ -26,6 +28,8 @@ use drbd_core::{
     },
     state::{Conn, Request, Ss},
     wire::{
+        block::BlockData,
+        block_frame::{decode_barrier, decode_data, is_data, BARRIER_FRAME, BLOCK_FRAME},
         command::Command,
         dialect::Dialect,
         dispatch,
@@ -61,6 +65,8 @@ pub(crate) fn run(
         socket,
         dialect,
         devices: DeviceCache::default(),
+        ahead: Ahead::new(),
+        ahead_most: dialect.header_len().saturating_add(BLOCK_BYTES),
         body: KVec::from_elem(0u8, 4096, GFP_KERNEL)
             .map_err(|_| protocol_error("out of memory"))?,
         integrity: Integrity::default(),
@@ -71,6 +77,10 @@ pub(crate) fn run(
         conf_version: None,
     };
     loop {
+        if !connection.is_ending() {
+            receiver.packet()?;
+            continue;
+        }
         match connection.ending() {
             // A peer that refuses this node hangs up: what it said before says why.
             Some(end) if end.conn == Conn::Disconnecting || !connection.in_handshake() => {
@@ -86,6 +96,10 @@ struct Receiver<'a> {
     socket: &'a Socket,
     dialect: Dialect,
     devices: DeviceCache,
+    /// What came together with a header: at most the structure of a packet with block data, so
+    /// that the data itself is received where it belongs.
+    ahead: Ahead<BLOCK_FRAME>,
+    ahead_most: usize,
     /// For packets of the bitmap.
     body: KVec<u8>,
     /// data-integrity-alg as the peer last told it.
@@ -98,12 +112,19 @@ struct Receiver<'a> {
     conf_version: Option<u32>,
 }
 
+/// The structure of a packet with block data.
+const BLOCK_BYTES: usize = 24;
+
 /// How long at most a packet waits for memory that earlier ones use.
 const BUFFERS_WAIT_MS: u32 = 100;
 
 impl Receiver<'_> {
-    fn bytes(&self, room: &mut [u8]) -> Result<(), End> {
-        let mut got = 0;
+    /// Receives `room`, whose start may be there already.
+    fn bytes(&mut self, room: &mut [u8]) -> Result<(), End> {
+        let mut got = self.ahead.take(room);
+        if got >= room.len() {
+            return Ok(());
+        }
         match self.socket.recv_exact(room, &mut got, RecvWait::Forever) {
             Ok(()) => Ok(()),
             Err(error) => Err(self.lost(error)),
@@ -123,7 +144,61 @@ impl Receiver<'_> {
         })
     }
 
+    /// Receives until a header is there, and of a P_DATA what follows it too: behind a barrier half
+    /// of it may have come.
+    #[inline]
+    fn look_ahead(&mut self) -> Result<(), End> {
+        let mut least = self.dialect.header_len();
+        loop {
+            if self.ahead.len() >= least {
+                if least == BLOCK_FRAME || !is_data(self.ahead.all()) {
+                    return Ok(());
+                }
+                least = BLOCK_FRAME;
+                continue;
+            }
+            let room = self.ahead.room(self.ahead_most);
+            match self.socket.recv_some(room, RecvWait::Forever) {
+                Ok(more) => self.ahead.came(more),
+                Err(error) => return Err(self.lost(error)),
+            }
+        }
+    }
+
+    #[inline]
     fn packet(&mut self) -> Result<(), End> {
+        self.look_ahead()?;
+        // Two lengths of header: the short way knows one.
+        match decode_data(self.ahead.all()) {
+            Some((frame, data)) => self.data_packet(&frame, &data),
+            None => match decode_barrier(self.ahead.all()) {
+                Some(number) => {
+                    self.ahead.drop_front(BARRIER_FRAME);
+                    self.connection.note_received();
+                    self.barrier(number)
+                }
+                None => self.other_packet(),
+            },
+        }
+    }
+
+    /// P_DATA, which is most of what comes.
+    fn data_packet(&mut self, frame: &Frame, data: &BlockData) -> Result<(), End> {
+        self.ahead.drop_front(BLOCK_FRAME);
+        self.connection.note_received();
+        let device = self
+            .devices
+            .take(self.connection, frame.volume.unwrap_or(0))
+            .ok_or(protocol_error(
+                "a packet for a volume that is not configured here",
+            ))?;
+        let result = self.data(&device, frame, data);
+        self.devices.put(device);
+        result
+    }
+
+    #[inline(never)]
+    fn other_packet(&mut self) -> Result<(), End> {
         let mut bytes = [0u8; MAX_FRAME];
         let header_len = self.dialect.header_len();
         let (head, rest) = bytes
@@ -163,7 +238,7 @@ impl Receiver<'_> {
     }
 
     /// The peer has volumes that are not configured here: what only describes them is skipped.
-    fn unknown_volume(&self, frame: &Frame, packet: Packet) -> Result<(), End> {
+    fn unknown_volume(&mut self, frame: &Frame, packet: Packet) -> Result<(), End> {
         match packet {
             Packet::SyncParam(_) | Packet::Sizes(_) | Packet::Uuids(_) | Packet::State(_) => {
                 self.drain(frame.payload_len)
@@ -174,12 +249,15 @@ impl Receiver<'_> {
         }
     }
 
-    fn drain(&self, len: u32) -> Result<(), End> {
-        if len == 0 {
+    fn drain(&mut self, len: u32) -> Result<(), End> {
+        let there = self.ahead.len().min(len as usize);
+        self.ahead.drop_front(there);
+        let left = (len as usize).saturating_sub(there);
+        if left == 0 {
             return Ok(());
         }
         self.socket
-            .recv_discard(len as usize, RecvWait::Forever)
+            .recv_discard(left, RecvWait::Forever)
             .map_err(|error| self.lost(error))
     }
 
@@ -226,12 +304,23 @@ impl Receiver<'_> {
     }
 
     /// Receives the digest before block data; empty without data-integrity-alg.
-    fn peers_digest(&self) -> Result<Digest, End> {
+    fn peers_digest(&mut self) -> Result<Digest, End> {
         let mut digest = Digest::zeroes(self.integrity.len() as usize);
         if self.integrity.is_on() {
             self.bytes(digest.bytes_mut())?;
         }
+        self.at_payload()?;
         Ok(digest)
+    }
+
+    /// Block data is received where it belongs, past what was looked ahead at: nothing may be left
+    /// of that.
+    fn at_payload(&self) -> Result<(), End> {
+        if self.ahead.len() == 0 {
+            Ok(())
+        } else {
+            Err(protocol_error("block data behind a short structure"))
+        }
     }
 
     /// Compares it with the digest of what was received.
@@ -255,46 +344,25 @@ impl Receiver<'_> {
     }
 
     /// P_BARRIER: everything before it is made durable, then acknowledged.
-    fn barrier(&self, number: u32) -> Result<(), End> {
+    fn barrier(&mut self, number: u32) -> Result<(), End> {
         let queues = &self.connection.queues;
         let _ = queues.drained.wait_until(Some(self.ctl), None, || {
-            queues.epoch_is_drained() || self.connection.ending().is_some()
+            queues.epoch_is_drained() || self.connection.is_ending()
         });
         if let Some(end) = self.connection.ending() {
             return Err(end);
         }
-        let mut flushed = true;
-        for device in self.connection.devices().iter() {
-            self.wait_for(device, |volume| volume.generation_is_durable())?;
-            let attached = device.inner.lock().attached.clone();
-            let wanted = device
-                .disk_options
-                .lock()
-                .as_ref()
-                .is_some_and(|options| options.disk_flushes);
-            let Some(disk) = attached.filter(|disk| wanted && !disk.cannot_flush.load(Relaxed))
-            else {
-                continue;
+        let devices = self.devices.take_all(self.connection);
+        let mut flushed = Ok(true);
+        for device in devices.iter() {
+            // Each is flushed, whatever became of the one before.
+            flushed = match (flushed, self.flush(device)) {
+                (Ok(before), Ok(now)) => Ok(before && now),
+                (Err(end), _) | (Ok(_), Err(end)) => Err(end),
             };
-            if let Err(error) = disk.data.flush_sync() {
-                if error == EOPNOTSUPP {
-                    disk.cannot_flush.store(true, Relaxed);
-                    pr_warn!(
-                        "drbd{}: the disk has no flushes: draining it is all that orders writes\n",
-                        device.minor
-                    );
-                } else {
-                    pr_err!(
-                        "drbd{}: flushing the disk failed: {:?}\n",
-                        device.minor,
-                        error
-                    );
-                    device.with(|inner, link, now| inner.volume.fail_disk(link, now));
-                    flushed = false;
-                }
-            }
         }
-        if !flushed {
+        self.devices.put_all(devices);
+        if !flushed? {
             // Without the acknowledgement the peer marks what it wrote, and it has to.
             return Err(End {
                 conn: Conn::NetworkFailure,
@@ -303,6 +371,34 @@ impl Receiver<'_> {
         }
         queues.barrier_flushed(number);
         Ok(())
+    }
+
+    /// Makes durable what the disk of `device` has; false if it failed. `Err`: the connection ends.
+    fn flush(&self, device: &Device) -> Result<bool, End> {
+        let attached = {
+            let inner = device.inner.lock();
+            let durable = inner.volume.generation_is_durable();
+            durable.then(|| inner.attached.clone())
+        };
+        let attached = match attached {
+            Some(attached) => attached,
+            None => {
+                self.wait_for(device, |volume| volume.generation_is_durable())?;
+                device.inner.lock().attached.clone()
+            }
+        };
+        match attached.map_or(Ok(()), |disk| disk.flush_data()) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                pr_err!(
+                    "drbd{}: flushing the disk failed: {:?}\n",
+                    device.minor,
+                    error
+                );
+                device.with(|inner, link, now| inner.volume.fail_disk(link, now));
+                Ok(false)
+            }
+        }
     }
 
     /// The peer asks to end the connection.
@@ -338,9 +434,8 @@ impl Receiver<'_> {
     ) -> Result<(), End> {
         self.wait_for(device, |volume| !volume.receiver_waits())?;
         match packet {
-            Packet::Data(_) | Packet::Trim(_) | Packet::Zeroes(_) => {
-                self.write(device, frame, &packet)
-            }
+            Packet::Data(data) => self.data(device, frame, &data),
+            Packet::Trim(_) | Packet::Zeroes(_) => self.range(device, &packet),
             Packet::DataReply(data) => self.read_reply(device, frame, data.block_id.0, data.sector),
             Packet::RsDataReply(data) => self.resync_reply(device, frame, data.sector),
             Packet::RsDeallocated(desc) => self.resync_zeroes(device, &desc),
@@ -388,7 +483,17 @@ impl Receiver<'_> {
     }
 
     /// Receives `len` bytes of block data, and the digest before them, which has to fit.
+    #[inline]
     fn checked_payload(&mut self, device: &Device, len: u32) -> Result<Option<Payload>, End> {
+        if !self.integrity.is_on() && len > 0 {
+            self.at_payload()?;
+            return self.payload(device, len).map(Some);
+        }
+        self.payload_with_digest(device, len)
+    }
+
+    #[inline(never)]
+    fn payload_with_digest(&mut self, device: &Device, len: u32) -> Result<Option<Payload>, End> {
         let digest = self.peers_digest()?;
         let payload = if len == 0 {
             None

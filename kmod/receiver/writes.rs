@@ -2,42 +2,59 @@
 //! Writes that the peer mirrors to us: P_DATA, P_TRIM and P_ZEROES.
 
 use super::{protocol_error, Receiver};
-use crate::{conf::protocol_of, device::Device};
+use crate::{conf::protocol_of, device::Device, os::pages::Payload};
 use drbd_core::{
-    engine::volume::{write_of, End, PeerWriteFate},
+    engine::volume::{write_of, write_of_data, End, PeerWrite, PeerWriteFate},
     wire::{
-        block::DpFlags, handshake::ReplicationProtocol, packet::Packet, Frame,
+        block::BlockData, handshake::ReplicationProtocol, packet::Packet, Frame,
     },
 };
 
 impl Receiver<'_> {
-    /// Receives the rest of the packet and hands the write to the engine.
-    pub(super) fn write(&mut self, device: &Device, frame: &Frame, packet: &Packet) -> Result<(), End> {
-        let flags = match packet {
-            Packet::Data(data) => data.flags,
-            _ => DpFlags::NONE,
-        };
-        let len = match packet {
-            Packet::Data(_) => frame
-                .data_len(self.integrity.len(), flags)
-                .map_err(|_| protocol_error("a write of impossible size"))?,
-            _ => 0,
-        };
-        // Later versions say with each write what they want.
-        let protocol = if self.dialect.has_ack_flags() {
+    /// P_DATA: receives the data and hands the write to the engine.
+    pub(super) fn data(
+        &mut self,
+        device: &Device,
+        frame: &Frame,
+        data: &BlockData,
+    ) -> Result<(), End> {
+        let len = frame
+            .data_len(self.integrity.len(), data.flags)
+            .map_err(|_| protocol_error("a write of impossible size"))?;
+        let write = write_of_data(data, len, self.dialect, self.protocol());
+        let payload = self.checked_payload(device, len)?;
+        self.hand_over(device, write, payload)
+    }
+
+    /// P_TRIM and P_ZEROES.
+    pub(super) fn range(&mut self, device: &Device, packet: &Packet) -> Result<(), End> {
+        let write = write_of(packet, 0, self.dialect, self.protocol())
+            .ok_or(protocol_error("a write that is none"))?;
+        self.hand_over(device, write, None)
+    }
+
+    /// Later versions say with each write what they want.
+    fn protocol(&self) -> ReplicationProtocol {
+        if self.dialect.has_ack_flags() {
             ReplicationProtocol::C
         } else {
             protocol_of(&self.connection.net())
-        };
-        let write = write_of(packet, len, self.dialect, protocol)
-            .ok_or(protocol_error("a write that is none"))?;
-        let mut payload = match packet {
-            Packet::Data(_) => self.checked_payload(device, len)?,
-            _ => None,
-        };
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        device: &Device,
+        write: PeerWrite,
+        mut payload: Option<Payload>,
+    ) -> Result<(), End> {
         self.in_sequence(device, write.seq_num)?;
-        for _ in 0..2 {
+        let mut grown = false;
+        loop {
             let fate = device.with(|inner, link, now| {
+                if inner.volume.receiver_waits() {
+                    return None;
+                }
                 // The payload has to be in the table before the engine may launch the write.
                 let next = inner.volume.next_op();
                 inner.keep_payload(next, payload.take());
@@ -45,19 +62,25 @@ impl Receiver<'_> {
                 if !matches!(fate, PeerWriteFate::Accepted(_)) {
                     payload = inner.take_payload(next);
                 }
-                fate
+                Some(fate)
             });
             match fate {
-                PeerWriteFate::Accepted(_) | PeerWriteFate::Dropped => return Ok(()),
-                PeerWriteFate::OutOfRange => {
+                Some(PeerWriteFate::Accepted(_) | PeerWriteFate::Dropped) => return Ok(()),
+                Some(PeerWriteFate::OutOfRange) => {
                     return Err(protocol_error("a write beyond the end of the device"))
                 }
-                PeerWriteFate::NoSlot => device
-                    .grow_ops()
-                    .map_err(|_| protocol_error("more writes in flight than can be held"))?,
+                Some(PeerWriteFate::NoSlot) if !grown => {
+                    grown = true;
+                    device
+                        .grow_ops()
+                        .map_err(|_| protocol_error("more writes in flight than can be held"))?;
+                }
+                Some(PeerWriteFate::NoSlot) => {
+                    return Err(protocol_error("more writes in flight than can be held"))
+                }
+                None => self.wait_for(device, |volume| !volume.receiver_waits())?,
             }
         }
-        Err(protocol_error("more writes in flight than can be held"))
     }
 
     /// Two Primaries: waits until the acknowledgements that the peer sent before this write were

@@ -18,6 +18,7 @@ use crate::image::{patient, Image};
 use crate::machine::{Medium, Plug};
 use crate::node::{Inner, Node};
 use crate::place;
+use crate::power::PowerSwitch;
 use crate::scan;
 use crate::spec::{Cache, Kind, NodeSpec};
 use crate::switch::Switch;
@@ -62,6 +63,7 @@ pub struct Lab {
     nodes: Vec<Node>,
     switches: Vec<Switch>,
     direct: Vec<u8>,
+    power: Option<PowerSwitch>,
     /// Keeps others' labs away.
     _exclusive: Option<Flock<File>>,
 }
@@ -109,6 +111,7 @@ impl Lab {
             nodes: Vec::new(),
             switches: Vec::new(),
             direct: Vec::new(),
+            power: None,
             _exclusive: exclusive,
         })
     }
@@ -153,6 +156,23 @@ impl Lab {
         Ok(())
     }
 
+    /// A power switch that the nodes to be added can use on each other, see [`PowerSwitch`]. To be called before the
+    /// nodes are added.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] if there are nodes or there is a switch already; [`Error::File`].
+    pub fn power_switch(&mut self) -> Result<PowerSwitch> {
+        if !self.nodes.is_empty() || self.power.is_some() {
+            return Err(Error::Usage(
+                "there is one power switch, made before the nodes".to_owned(),
+            ));
+        }
+        let switch = PowerSwitch::new(&self.shared.run_dir.join("power"))?;
+        self.power = Some(switch.clone());
+        Ok(switch)
+    }
+
     /// The network of the cards of number `nic`.
     ///
     /// # Errors
@@ -171,8 +191,11 @@ impl Lab {
     /// [`Error::Usage`] for a name that is no host name or is taken, or a node
     /// too many; [`Error::File`]; [`Error::Host`] for a node to be counted if
     /// this host's QEMU cannot.
-    pub fn add(&mut self, spec: NodeSpec) -> Result<Node> {
+    pub fn add(&mut self, mut spec: NodeSpec) -> Result<Node> {
         let index = self.nodes.len();
+        if let Some(power) = &self.power {
+            power.wire(&mut spec);
+        }
         check_name(&spec.name)?;
         if self.nodes.iter().any(|node| node.name() == spec.name) {
             return Err(Error::Usage(format!(
@@ -237,6 +260,9 @@ impl Lab {
         };
         self.names()
             .push((node.ip(0).to_string(), node.name().to_owned()));
+        if let Some(power) = &self.power {
+            power.connect(&node);
+        }
         self.nodes.push(node.clone());
         Ok(node)
     }
@@ -343,6 +369,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        if let Some(power) = &self.power {
+            power.close();
+        }
         for node in &self.nodes {
             if node.is_running() {
                 let _ = node.power_cut();

@@ -2,7 +2,7 @@
 //! `ocf:linbit:drbd`: the agent through which Pacemaker runs a DRBD resource (drbdadm-ocf section 14).
 //!
 //! One look at the driver decides an action; what has to change is left to `drbdadm`. Works with drivers and tools of
-//! generations 8.4 and 9.
+//! generations 8.4 and 9. Under the name of a handler it is that handler, see [`fence`].
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 mod agent;
 mod code;
 mod environment;
+mod fence;
 mod metadata;
 mod parameters;
 mod score;
@@ -24,12 +25,6 @@ use parameters::Parameters;
 
 const USAGE: &str =
     "usage: drbd start|stop|monitor|promote|demote|notify|reload|reload-agent|validate-all|meta-data|usage";
-
-fn node() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .unwrap_or_default()
-}
 
 fn act(action: Action, env: &Environment) -> Outcome {
     let (parameters, warning) = Parameters::read(env)?;
@@ -50,7 +45,7 @@ fn act(action: Action, env: &Environment) -> Outcome {
         env,
         parameters: &parameters,
         world: &tools::Node::new(&parameters),
-        node: &node(),
+        node: &tools::own_name(),
     };
     agent.act(action)
 }
@@ -79,9 +74,14 @@ fn run(word: Option<&str>, env: &Environment) -> Outcome {
 }
 
 fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    let program = args.first().map(String::as_str).unwrap_or_default();
+    if let Some(task) = fence::Task::of_program(program) {
+        return ExitCode::from(fence::run(task, args.get(1..).unwrap_or_default()));
+    }
     let env = Environment::of_process();
-    let word = std::env::args().nth(1);
-    match run(word.as_deref(), &env) {
+    let word = args.get(1);
+    match run(word.map(String::as_str), &env) {
         Ok(code) => ExitCode::from(code as u8),
         Err(failure) => {
             let prefix = env

@@ -37,13 +37,11 @@ fn parameter(writer: &mut Writer<Vec<u8>>, parameter: &Parameter) -> Result {
         Kind::String => "string",
         Kind::Integer => "integer",
     };
-    let mut element = writer
+    // OCF 1.1 has unique-group as well, which the document type that agents are checked with does not know.
+    writer
         .create_element("parameter")
-        .with_attribute(("name", parameter.name));
-    if given {
-        element = element.with_attribute(("unique-group", "resource"));
-    }
-    element
+        .with_attribute(("name", parameter.name))
+        .with_attribute(("unique", flag))
         .with_attribute(("required", flag))
         .write_inner_content(|writer| {
             text(writer, "longdesc", parameter.long)?;
@@ -116,6 +114,8 @@ fn agent(writer: &mut Writer<Vec<u8>>) -> Result {
 pub(crate) fn document() -> std::io::Result<Vec<u8>> {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     writer.write_event(Event::Decl(BytesDecl::new("1.0", None, None)))?;
+    let kind = BytesText::from_escaped(r#"resource-agent SYSTEM "ra-api-1.dtd""#);
+    writer.write_event(Event::DocType(kind))?;
     writer
         .create_element("resource-agent")
         .with_attribute(("name", "drbd"))
@@ -138,6 +138,7 @@ mod tests {
             assert_eq!(document.matches(&mark).count(), 1, "{mark}");
         }
         assert_eq!(document.matches("<action name=\"monitor\"").count(), 2);
+        assert!(document.contains("<!DOCTYPE resource-agent SYSTEM \"ra-api-1.dtd\">"));
         assert!(document.contains("<version>1.1</version>"));
         assert_eq!(document.matches("<shortdesc").count(), 1 + TABLE.len());
         assert_eq!(document.matches("<longdesc").count(), 1 + TABLE.len());

@@ -203,6 +203,50 @@ pub(crate) fn of_assignments(text: &str) -> Option<Facts> {
     (!facts.disks.is_empty()).then_some(facts)
 }
 
+/// Reads `/proc/drbd` of generation 8.4 for the devices `minors`; `None` when none of them is there.
+pub(crate) fn of_proc(text: &str, minors: &[u32]) -> Option<Facts> {
+    let mut facts = Facts {
+        quorum: true,
+        ..Facts::default()
+    };
+    let mut peer = Peer::default();
+    for line in text.lines() {
+        let Some((minor, rest)) = line.trim_start().split_once(':') else {
+            continue;
+        };
+        if !minor.parse().is_ok_and(|minor| minors.contains(&minor)) {
+            continue;
+        }
+        let words = rest
+            .split_whitespace()
+            .filter_map(|word| word.split_once(':'));
+        for (name, value) in words {
+            let (own, other) = value.split_once('/').unwrap_or((value, ""));
+            match name {
+                "cs" => peer.connected |= is_connected(value),
+                "ro" => {
+                    facts.primary |= own == "Primary";
+                    peer.primary |= other == "Primary";
+                }
+                "ds" => {
+                    facts.disks.push(Disk::of(own));
+                    peer.disks.push(Disk::of(other));
+                }
+                _ => {}
+            }
+        }
+    }
+    if facts.disks.is_empty() {
+        return None;
+    }
+    // A volume that is not there has no good data.
+    facts
+        .disks
+        .resize(minors.len().max(facts.disks.len()), Disk::Useless);
+    facts.peers.push(peer);
+    Some(facts)
+}
+
 fn is_connected(word: &str) -> bool {
     let alone = [
         "",
@@ -246,5 +290,18 @@ mod tests {
         let facts = of_assignments(text).unwrap();
         assert!(facts.primary && facts.good() && facts.a_peer_unknown() && !facts.connected());
         assert_eq!(of_assignments("_minor=0\n_cstate=Unconfigured\n"), None);
+    }
+
+    #[test]
+    fn generation_8_4_in_proc() {
+        let text = "version: 8.4.11 (api:1/proto:86-101)\n 0: cs:WFConnection ro:Primary/Unknown ds:UpToDate/DUnknown C r-----\n    \
+            ns:0 nr:0 dw:4\n 1: cs:Unconfigured\n12: cs:Connected ro:Secondary/Primary ds:UpToDate/UpToDate C r-----\n";
+        let lost = of_proc(text, &[0]).unwrap();
+        assert!(lost.primary && lost.good() && lost.a_peer_unknown() && !lost.connected());
+        let well = of_proc(text, &[12]).unwrap();
+        assert!(!well.primary && well.all_peers_good() && well.peer_primary() && well.connected());
+        assert!(!of_proc(text, &[0, 12]).unwrap().all_peers_good());
+        assert_eq!(of_proc(text, &[1]), None);
+        assert_eq!(of_proc(text, &[]), None);
     }
 }

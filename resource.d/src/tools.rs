@@ -14,7 +14,14 @@ use crate::status::{self, Facts};
 pub(crate) const NO_GOOD_DATA: i32 = 17;
 
 /// What is there while the driver is loaded.
-const PROC: &str = "/proc/drbd";
+pub(crate) const PROC: &str = "/proc/drbd";
+
+/// Name of this node.
+pub(crate) fn own_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}
 
 /// Says something to the cluster's log.
 pub(crate) fn log(text: &str) {

@@ -48,6 +48,7 @@ pub(crate) type Possible = BTreeMap<u64, Cell>;
 /// What a disk holds where nobody wrote, from the size on that it had in the beginning.
 pub(crate) const GARBAGE: [u64; 3] = [0, u64::MAX - 1, u64::MAX];
 
+#[derive(Clone)]
 pub(crate) struct Pending {
     pub(crate) node: usize,
     volume: usize,
@@ -68,6 +69,9 @@ pub(crate) struct Model {
     /// `[node][volume]`
     pub(crate) views: [Vec<Possible>; 2],
     pending: Vec<Pending>,
+    /// With two Primaries: writes that ended where they came from after the connection had ended
+    /// there, and that the other node, for which it has not, may still be sent.
+    late: Vec<Pending>,
     disks: [Vec<Disk>; 2],
     /// `[node][volume]`
     pub(crate) unflushed: [Vec<Unflushed>; 2],
@@ -87,6 +91,7 @@ impl Model {
         Model {
             views: [0, 1].map(|_| vec![Possible::new(); volumes]),
             pending: Vec::new(),
+            late: Vec::new(),
             disks: [0, 1].map(|_| vec![Disk::Diskless; volumes]),
             unflushed: [0, 1].map(|_| vec![Unflushed::default(); volumes]),
             order: 0,
@@ -185,6 +190,9 @@ impl Model {
         let unchanged = pending.changes == node.vols[v].changes;
         let own = pending.own && unchanged && node.vols[v].volume.state().disk == Disk::UpToDate;
         let written = steady && pending.mirrored == Some(ReplicationProtocol::C);
+        if self.dual && !steady && pending.mirrored.is_some() && req.action != Action::Flush {
+            self.late.push(pending.clone());
+        }
         for (view, holder) in nodes.iter().enumerate() {
             // A write that gave way to the peer's is on the own disk alone, and the peer's may not be
             // flushed there.
@@ -227,7 +235,8 @@ impl Model {
                     tags.push(*tag);
                 }
             }
-            for other in &self.pending {
+            let late = self.late.iter().filter(|late| late.node != view);
+            for other in self.pending.iter().chain(late) {
                 let covers = other.volume == v
                     && other.req.write
                     && (other.req.sector..other.req.sector + other.req.len).contains(&at);
@@ -317,6 +326,8 @@ impl Model {
 
     /// A node that became UpToDate as a target has the source's data.
     pub(crate) fn observe(&mut self, nodes: &[Node; 2]) {
+        self.late
+            .retain(|late| nodes[1 - late.node].phase == late.phase);
         for (n, node) in nodes.iter().enumerate() {
             for (v, vol) in node.vols.iter().enumerate() {
                 let disk = vol.volume.state().disk;

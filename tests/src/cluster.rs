@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Result};
-use drbd_qemu::{Disk, Kind, Lab, NodeSpec, MIB};
+use drbd_qemu::{Disk, Kind, Lab, NodeSpec, PowerSwitch, MIB};
 
 use crate::config::Config;
 use crate::disks;
@@ -53,6 +53,10 @@ pub struct Setup {
     /// Whether the disks have write caches that forget what was not flushed
     /// when the power is cut.
     pub volatile: bool,
+    /// Network cards; DRBD uses the first.
+    pub nics: u8,
+    /// Whether the nodes can switch each other off, see [`PowerSwitch`].
+    pub power_switch: bool,
 }
 
 impl Default for Setup {
@@ -64,6 +68,8 @@ impl Default for Setup {
             config: Config::default(),
             mem_mb: 384,
             volatile: false,
+            nics: 1,
+            power_switch: false,
         }
     }
 }
@@ -99,6 +105,13 @@ impl Setup {
         self
     }
 
+    /// The same with another line in the `handlers` section.
+    #[must_use]
+    pub fn handler(mut self, line: &str) -> Setup {
+        self.config.handlers.push(line.to_owned());
+        self
+    }
+
     /// The same with another line in the `disk` section.
     #[must_use]
     pub fn disk_option(mut self, line: &str) -> Setup {
@@ -116,6 +129,8 @@ pub struct Cluster {
     pub alpha: Side,
     /// The second node.
     pub beta: Side,
+    /// The power switch of both, if they have one.
+    pub power: Option<PowerSwitch>,
     config: Config,
 }
 
@@ -135,8 +150,14 @@ impl Cluster {
     ///
     /// As [`Cluster::boot`].
     pub fn boot_in(mut lab: Lab, setup: &Setup) -> Result<Cluster> {
+        let power = match setup.power_switch {
+            true => Some(lab.power_switch()?),
+            false => None,
+        };
         let mut add = |name: &str, kind: Kind| -> Result<Side> {
-            let mut spec = NodeSpec::new(name, kind).mem_mb(setup.mem_mb);
+            let mut spec = NodeSpec::new(name, kind)
+                .mem_mb(setup.mem_mb)
+                .nics(setup.nics);
             for mib in &setup.disks_mib {
                 let disk = Disk::new(mib * MIB);
                 spec = spec.disk(if setup.volatile {
@@ -161,6 +182,7 @@ impl Cluster {
             lab,
             alpha,
             beta,
+            power,
             config: setup.config.clone(),
         };
         for side in cluster.sides() {

@@ -57,6 +57,8 @@ pub struct Config {
     pub disk: Vec<String>,
     /// Lines of the `options` section.
     pub options: Vec<String>,
+    /// Lines of the `handlers` section.
+    pub handlers: Vec<String>,
 }
 
 impl Config {
@@ -93,12 +95,34 @@ impl Config {
             .partition(|line| old && line.starts_with("fencing "));
         text += &section("net", &net);
         let disk = [fencing, self.disk.clone()].concat();
-        for (name, lines) in [("disk", &disk), ("options", &self.options)] {
+        let handlers: Vec<String> = self
+            .handlers
+            .iter()
+            .map(|line| handler(line, old))
+            .collect();
+        let rest = [
+            ("disk", &disk),
+            ("options", &self.options),
+            ("handlers", &handlers),
+        ];
+        for (name, lines) in rest {
             if !lines.is_empty() {
                 text += &section(name, lines);
             }
         }
         text + "}\n"
+    }
+}
+
+/// A handler's line. Those of 8.4 are other programs, and what undoes a fencing is called after a resync.
+fn handler(line: &str, old: bool) -> String {
+    if !old {
+        return line.to_owned();
+    }
+    let line = line.replace("fence-peer.9.sh", "fence-peer.sh");
+    match line.strip_prefix("unfence-peer ") {
+        Some(program) => format!("after-resync-target {program}"),
+        None => line,
     }
 }
 
@@ -134,12 +158,26 @@ mod tests {
     }
 
     #[test]
+    fn the_old_tools_unfence_after_a_resync() {
+        let line = "unfence-peer \"/usr/lib/drbd/crm-unfence-peer.9.sh\"";
+        let config = Config {
+            handlers: vec![line.to_owned()],
+            ..Config::default()
+        };
+        let ours = config.text(Kind::Ours, &hosts());
+        assert!(ours.contains(&format!("handlers {{ {line}; }}")), "{ours}");
+        let old = config.text(Kind::Stock, &hosts());
+        let wanted = "after-resync-target \"/usr/lib/drbd/crm-unfence-peer.sh\"";
+        assert!(old.contains(wanted), "{old}");
+    }
+
+    #[test]
     fn options_go_to_their_sections() {
         let config = Config {
             meta_disk: MetaDisk::Flexible,
             net: vec!["ping-int 1".to_owned()],
             disk: vec!["al-extents 67".to_owned()],
-            options: Vec::new(),
+            ..Config::default()
         };
         let text = config.text(Kind::Ours, &hosts());
         assert!(text.contains("net { protocol C; ping-int 1; }"), "{text}");

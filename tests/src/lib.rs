@@ -8,11 +8,13 @@
 //! [`disks`] compares the backing disks from outside. Every wait has a limit
 //! and an error that says what was waited for and what was seen.
 
+pub mod cib;
 pub mod cluster;
 pub mod config;
 pub mod dice;
 pub mod disks;
 pub mod load;
+pub mod pacemaker;
 pub mod recorder;
 pub mod scenario;
 pub mod side;
@@ -20,9 +22,11 @@ pub mod view;
 pub mod wait;
 pub mod writer;
 
+pub use cib::Cib;
 pub use cluster::{Cluster, Pairing, Setup};
 pub use config::{Config, MetaDisk};
 pub use load::Load;
+pub use pacemaker::Pacemaker;
 pub use scenario::scenario;
 pub use side::Side;
 pub use view::View;

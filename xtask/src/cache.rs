@@ -105,17 +105,31 @@ impl Cache {
     ///
     /// When the lock file cannot be made.
     pub fn lock(&self) -> Result<Flock<File>> {
+        self.lock_file("lock")
+    }
+
+    /// Holds off whoever else makes the part of the cache that is called
+    /// `part`, and nobody else: for what takes long.
+    ///
+    /// # Errors
+    ///
+    /// When the lock file cannot be made.
+    pub fn lock_part(&self, part: &str) -> Result<Flock<File>> {
+        self.lock_file(&format!("{part}.lock"))
+    }
+
+    fn lock_file(&self, name: &str) -> Result<Flock<File>> {
         fs::create_dir_all(&self.root)
             .with_context(|| format!("cannot create {}", self.root.display()))?;
-        let path = self.root.join("lock");
+        let path = self.root.join(name);
         let file =
             File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(lock),
             Err((file, _)) => {
                 eprintln!(
-                    "waiting for another cargo xtask that works on {}",
-                    self.root.display()
+                    "waiting for another cargo xtask that holds {}",
+                    path.display()
                 );
                 Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| {
                     anyhow::Error::from(errno).context("cannot lock the cache")
@@ -219,6 +233,7 @@ mod tests {
         let lock = cache.lock().unwrap();
         let file = File::open(cache.path("lock")).unwrap();
         assert!(Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err());
+        cache.lock_part("debug-kernel").unwrap();
         drop(lock);
         let file = File::open(cache.path("lock")).unwrap();
         assert!(Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok());

@@ -104,7 +104,8 @@ pub fn prepare() -> Result<DebugKernel> {
     let key = content_key(&[REVISION, CONFIG, BUILD, &env.kernel_release, &toolchain]);
     let dir = cache.path(&format!("debug-kernel-{key}"));
     if !dir.is_dir() {
-        let _lock = cache.lock()?;
+        // Half an hour in which nobody else has to wait for a set-up.
+        let _lock = cache.lock_part("debug-kernel")?;
         make(&cache, &env, &dir)?;
     }
     let release = fs::read_to_string(dir.join("release"))
@@ -132,6 +133,7 @@ fn make(cache: &Cache, env: &Env, dir: &Path) -> Result<()> {
     if !unpacked.is_file() {
         cache.want_room(ROOM_BYTES)?;
         let step = Step::start("debug kernel: source");
+        let _packages = cache.lock()?;
         remove_tree(&unfinished.join("source"))?;
         logged(
             &mut root.script(PREPARE, &[&source]),

@@ -5,11 +5,14 @@
 
 pub mod build;
 pub mod cache;
+pub mod checked;
 pub mod copy;
 pub mod debroot;
 pub mod debug_kernel;
+pub mod docs;
 pub mod enter;
 pub mod env;
+pub mod fuzz;
 pub mod host;
 pub mod image;
 pub mod initrd;
@@ -18,6 +21,7 @@ pub mod memory;
 pub mod mirror;
 pub mod module;
 pub mod modules;
+pub mod package;
 pub mod packages;
 pub mod patience;
 pub mod problem;

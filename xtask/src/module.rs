@@ -118,7 +118,7 @@ pub fn build(env: &Env, flavour: Flavour<'_>) -> Result<()> {
 }
 
 /// Sources of the module: what Kbuild compiles, whoever else compiles it too.
-fn sources() -> Result<BTreeSet<PathBuf>> {
+pub(crate) fn sources() -> Result<BTreeSet<PathBuf>> {
     Ok(workspace::files()?
         .into_iter()
         .filter(|file| is_source(file))

@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::scenario::Place;
 use crate::scenarios::{Scenarios, Wanted, PACKAGE};
 use crate::verdicts::{self, Verdicts};
-use crate::{build, debug_kernel, sim, tidy, workspace};
+use crate::{build, debug_kernel, fuzz, package, sim, tidy, workspace};
 
 /// What a run without `--full` is to take at most, from a fresh clone on two cores.
 const BUDGET_SECONDS: f64 = 45.0 * 60.0;
@@ -154,9 +154,18 @@ pub fn run(options: &Options) -> Result<()> {
         });
         table.run("bugs planted for the simulator", sim::planted);
         table.run("simulated disasters", || sim::test(options.full));
+        table.run("broken input", || fuzz::test(options.full));
     }
     // Without products of this checkout, a scenario would try old ones.
     if built && !options.no_vm {
+        table.run("Debian packages", || {
+            let options = package::Options {
+                check: true,
+                no_build: true,
+            };
+            package::make(&crate::env::Env::current()?, &options)?;
+            Ok(Verdicts::of_check(true))
+        });
         table.run("virtual machines", || {
             let place = if options.debug_kernel {
                 debug_kernel::place(&debug_kernel::prepare()?)?

@@ -19,6 +19,12 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("drbd-qemu", "drbd-agent"),
 ];
 
+/// Names under which a program is something else: the handlers for Pacemaker are its agent's program.
+const OTHER_NAMES: [(&str, &str); 2] = [
+    ("drbd-crm-fence-peer", "drbd-ocf"),
+    ("drbd-crm-unfence-peer", "drbd-ocf"),
+];
+
 /// Debian 13 has this one; a program that wants a newer one does not start there.
 const GLIBC_MAX: (u32, u32) = (2, 41);
 
@@ -46,7 +52,21 @@ pub fn build(dist: &Path) -> Result<()> {
         check_libc(from)?;
         install(from, &dist.join(program))?;
     }
+    for (name, program) in OTHER_NAMES {
+        link(program, &dist.join(name))?;
+    }
     pages(dist)
+}
+
+/// Makes `name` another name of `program` beside it.
+fn link(program: &str, name: &Path) -> Result<()> {
+    if std::fs::read_link(name).is_ok_and(|there| there == Path::new(program)) {
+        return Ok(());
+    }
+    // What is not there need not be removed.
+    let _ = std::fs::remove_file(name);
+    std::os::unix::fs::symlink(program, name)
+        .with_context(|| format!("cannot make {}", name.display()))
 }
 
 /// Shells that there are completions for, and how each names its files.
@@ -143,7 +163,7 @@ fn check_libc(program: &Path) -> Result<()> {
 }
 
 /// The newest symbol version `GLIBC_a.b` that a program names.
-fn newest_glibc(content: &[u8]) -> Option<(u32, u32)> {
+pub(crate) fn newest_glibc(content: &[u8]) -> Option<(u32, u32)> {
     const MARK: &[u8] = b"GLIBC_";
     content
         .windows(MARK.len() + 5)
@@ -194,6 +214,18 @@ mod tests {
         let content = b"\0GLIBC_2.2.5\0\0GLIBC_2.34\0GLIBC_2.3\0GLIBC_PRIVATE\0..........";
         assert_eq!(newest_glibc(content), Some((2, 34)));
         assert_eq!(newest_glibc(b"static"), None);
+    }
+
+    #[test]
+    fn another_name_leads_to_the_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = dir.path().join("handler");
+        std::fs::write(&name, "old").unwrap();
+        std::fs::write(dir.path().join("agent"), "new").unwrap();
+        for _ in 0..2 {
+            link("agent", &name).unwrap();
+            assert_eq!(std::fs::read_to_string(&name).unwrap(), "new");
+        }
     }
 
     #[test]

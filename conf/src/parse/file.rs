@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{parse_text, parser, read, Parsed, Parser, Shared, INCLUDE_DEPTH_MAX};
+use super::{parse_text, parser, read_named, Parsed, Parser, Shared, INCLUDE_DEPTH_MAX};
 use crate::diagnostic::Diagnostic;
 use crate::lexer::TokenKind;
 use crate::model::{Level, Requirement, Sections, Template, UsageCount};
@@ -237,7 +237,7 @@ impl Parser<'_> {
                 return;
             }
         }
-        match read(path) {
+        match read_named(path) {
             Ok(text) => {
                 self.shared.depth += 1;
                 parse_text(self.shared, &path.to_string_lossy(), text, path);
@@ -261,7 +261,7 @@ impl Parser<'_> {
         let name = self.text("a file name in double quotes")?;
         self.expect(';')?;
         let path = self.directory.join(&name.text);
-        let text = match read(&path) {
+        let text = match read_named(&path) {
             Ok(text) => text,
             Err(error) => {
                 self.report(Diagnostic::error(

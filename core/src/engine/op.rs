@@ -157,8 +157,6 @@ pub struct Op {
     pub bio: BioFlags,
     /// Replication epoch of an application write.
     pub epoch: u32,
-    /// The host's handle: the bio, or the payload of a peer's operation.
-    pub token: u64,
     /// Handle of the peer (echoed in answers).
     pub block_id: u64,
     /// Distinguishes the uses of this slot.
@@ -199,7 +197,6 @@ impl Op {
             sync: false,
         },
         epoch: 0,
-        token: 0,
         block_id: 0,
         generation: 0,
         order: 0,
@@ -249,31 +246,26 @@ impl Op {
     }
 }
 
-/// Which of an operation's links a list uses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Via {
-    /// Work lists: to submit, to complete, waiting. One at a time.
-    Work = 0,
-    /// The transfer log.
-    Log = 1,
-    /// The range index.
-    Range = 2,
-}
+/// Which of an operation's links a list uses. Work lists, for what is to be submitted, to be
+/// completed or waits: one at a time.
+pub(crate) const WORK: usize = 0;
+/// The transfer log.
+pub(crate) const LOG: usize = 1;
+/// The range index.
+pub(crate) const RANGE: usize = 2;
 
 /// A doubly linked list of operations.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct List {
+pub(crate) struct List<const VIA: usize = WORK> {
     pub(crate) head: OpId,
     pub(crate) tail: OpId,
-    via: Via,
 }
 
-impl List {
-    pub(crate) const fn new(via: Via) -> Self {
+impl<const VIA: usize> List<VIA> {
+    pub(crate) const fn new() -> Self {
         List {
             head: NIL,
             tail: NIL,
-            via,
         }
     }
 
@@ -301,7 +293,7 @@ impl<M: Mem> Slab<M> {
         let mut free = NIL;
         for (index, op) in buf.as_mut().iter_mut().enumerate().rev() {
             *op = Op::FREE;
-            set_next(op, Via::Work, free);
+            set_next::<WORK>(op, free);
             free = u32::try_from(index).unwrap_or(NIL);
         }
         Slab {
@@ -345,7 +337,7 @@ impl<M: Mem> Slab<M> {
             return None;
         }
         let generation = self.at(id).generation.wrapping_add(1);
-        self.free = link(self.at(id), Via::Work).next;
+        self.free = link::<WORK>(self.at(id)).next;
         *self.at_mut(id) = Op {
             kind,
             generation,
@@ -365,7 +357,7 @@ impl<M: Mem> Slab<M> {
         let op = self.at_mut(id);
         op.kind = Kind::Free;
         op.flags = 0;
-        set_next(op, Via::Work, free);
+        set_next::<WORK>(op, free);
         self.free = id;
         self.used = self.used.saturating_sub(1);
     }
@@ -382,7 +374,7 @@ impl<M: Mem> Slab<M> {
                 Some(old) => *op = *old,
                 None => {
                     *op = Op::FREE;
-                    set_next(op, Via::Work, free);
+                    set_next::<WORK>(op, free);
                     free = u32::try_from(index).unwrap_or(NIL);
                 }
             }
@@ -405,47 +397,53 @@ impl<M: Mem> Slab<M> {
         Some(id)
     }
 
-    pub(crate) fn push_back(&mut self, list: &mut List, id: OpId) {
-        let via = list.via;
-        *link_mut(self.at_mut(id), via) = Link {
+    #[inline]
+    pub(crate) fn push_back<const VIA: usize>(&mut self, list: &mut List<VIA>, id: OpId) {
+        *link_mut::<VIA>(self.at_mut(id)) = Link {
             prev: list.tail,
             next: NIL,
         };
         if list.tail == NIL {
             list.head = id;
         } else {
-            link_mut(self.at_mut(list.tail), via).next = id;
+            link_mut::<VIA>(self.at_mut(list.tail)).next = id;
         }
         list.tail = id;
     }
 
-    pub(crate) fn unlink(&mut self, list: &mut List, id: OpId) {
-        let via = list.via;
-        let Link { prev, next } = *link(self.at(id), via);
+    pub(crate) fn unlink<const VIA: usize>(&mut self, list: &mut List<VIA>, id: OpId) {
+        let Link { prev, next } = *link::<VIA>(self.at(id));
         if prev == NIL {
             list.head = next;
         } else {
-            link_mut(self.at_mut(prev), via).next = next;
+            link_mut::<VIA>(self.at_mut(prev)).next = next;
         }
         if next == NIL {
             list.tail = prev;
         } else {
-            link_mut(self.at_mut(next), via).prev = prev;
+            link_mut::<VIA>(self.at_mut(next)).prev = prev;
         }
-        *link_mut(self.at_mut(id), via) = Link::NONE;
     }
 
-    pub(crate) fn pop_front(&mut self, list: &mut List) -> Option<OpId> {
+    #[inline]
+    pub(crate) fn pop_front<const VIA: usize>(&mut self, list: &mut List<VIA>) -> Option<OpId> {
         let id = list.head;
         if id == NIL {
             return None;
         }
-        self.unlink(list, id);
+        let next = link::<VIA>(self.at(id)).next;
+        list.head = next;
+        if next == NIL {
+            list.tail = NIL;
+        } else {
+            link_mut::<VIA>(self.at_mut(next)).prev = NIL;
+        }
         Some(id)
     }
 
-    pub(crate) fn next_in(&self, list: &List, id: OpId) -> OpId {
-        link(self.at(id), list.via).next
+    #[inline]
+    pub(crate) fn next_in<const VIA: usize>(&self, _: &List<VIA>, id: OpId) -> OpId {
+        link::<VIA>(self.at(id)).next
     }
 
     /// Indexes of all operations in use, in slot order.
@@ -459,26 +457,28 @@ impl<M: Mem> Slab<M> {
     }
 }
 
-fn link(op: &Op, via: Via) -> &Link {
+#[inline]
+fn link<const VIA: usize>(op: &Op) -> &Link {
     let [work, log, range] = &op.links;
-    match via {
-        Via::Work => work,
-        Via::Log => log,
-        Via::Range => range,
+    match VIA {
+        WORK => work,
+        LOG => log,
+        _ => range,
     }
 }
 
-fn link_mut(op: &mut Op, via: Via) -> &mut Link {
+#[inline]
+fn link_mut<const VIA: usize>(op: &mut Op) -> &mut Link {
     let [work, log, range] = &mut op.links;
-    match via {
-        Via::Work => work,
-        Via::Log => log,
-        Via::Range => range,
+    match VIA {
+        WORK => work,
+        LOG => log,
+        _ => range,
     }
 }
 
-fn set_next(op: &mut Op, via: Via, next: OpId) {
-    link_mut(op, via).next = next;
+fn set_next<const VIA: usize>(op: &mut Op, next: OpId) {
+    link_mut::<VIA>(op).next = next;
 }
 
 #[cfg(test)]
@@ -510,7 +510,7 @@ mod tests {
     #[test]
     fn lists_keep_order_and_unlink_anywhere() {
         let mut ops = slab(4);
-        let mut list = List::new(Via::Log);
+        let mut list = List::<LOG>::new();
         let ids: [OpId; 4] = core::array::from_fn(|_| ops.alloc(Kind::AppWrite).unwrap());
         for id in ids {
             ops.push_back(&mut list, id);

@@ -12,29 +12,33 @@
 
 use super::{
     mem::Mem,
-    op::{flag, Kind, List, Op, OpId, Slab, Via, NIL},
+    op::{flag, Kind, List, Op, OpId, Slab, NIL, RANGE},
 };
 
 const REGION_SHIFT: u32 = 11;
 const REGION_SECTORS: u64 = 1 << REGION_SHIFT;
-/// Buckets that a volume's index should have.
+/// Buckets that a volume's index should have: a power of two.
 pub const BUCKETS: usize = 256;
 
 /// One hashed region of the index.
 #[derive(Clone, Copy, Debug)]
-pub struct Bucket(List);
+pub struct Bucket(List<RANGE>);
 
 impl Bucket {
     /// A bucket with nothing in it, to fill new storage with.
-    pub const EMPTY: Bucket = Bucket(List::new(Via::Range));
+    pub const EMPTY: Bucket = Bucket(List::new());
 }
 
 /// The range index of a volume.
 pub(crate) struct Ranges<M: Mem> {
     buckets: M::Buf<Bucket>,
-    large: List,
+    large: List<RANGE>,
     null: Bucket,
     order: u64,
+    /// Operations that are in it.
+    indexed: u32,
+    /// Somebody may wait in it: no search for whom to wake otherwise.
+    waiters: bool,
 }
 
 /// Whether `new`, arriving after `old`, has to wait for it.
@@ -99,34 +103,30 @@ impl<M: Mem> Ranges<M> {
         buckets.as_mut().fill(Bucket::EMPTY);
         Ranges {
             buckets,
-            large: List::new(Via::Range),
+            large: List::new(),
             null: Bucket::EMPTY,
             order: 0,
+            indexed: 0,
+            waiters: false,
         }
     }
 
     fn bucket_index(&self, region: u64) -> usize {
-        let count = self.buckets.as_ref().len().max(1) as u64;
-        region.checked_rem(count).unwrap_or(0) as usize
+        // A power of two, see `BUCKETS`; with another number some would stay empty.
+        let mask = self.buckets.as_ref().len().saturating_sub(1);
+        (region as usize) & mask
     }
 
-    fn list_of(&self, op: &Op) -> &List {
-        if u64::from(op.len_sectors) > REGION_SECTORS {
-            return &self.large;
-        }
-        self.bucket(op.sector >> REGION_SHIFT)
-    }
-
-    fn bucket(&self, region: u64) -> &List {
+    fn bucket(&self, region: u64) -> &List<RANGE> {
         let at = self.bucket_index(region);
         &self.buckets.as_ref().get(at).unwrap_or(&self.null).0
     }
 
-    fn list_of_mut(&mut self, op: &Op) -> &mut List {
-        if u64::from(op.len_sectors) > REGION_SECTORS {
+    fn list_of_mut(&mut self, sector: u64, len_sectors: u32) -> &mut List<RANGE> {
+        if u64::from(len_sectors) > REGION_SECTORS {
             return &mut self.large;
         }
-        let at = self.bucket_index(op.sector >> REGION_SHIFT);
+        let at = self.bucket_index(sector >> REGION_SHIFT);
         let Ranges { buckets, null, .. } = self;
         &mut buckets.as_mut().get_mut(at).unwrap_or(null).0
     }
@@ -143,7 +143,7 @@ impl<M: Mem> Ranges<M> {
         if sector >= end {
             return;
         }
-        let mut walk = |list: &List| -> bool {
+        let mut walk = |list: &List<RANGE>| -> bool {
             let mut id = list.head;
             while id != NIL {
                 let op = ops.at(id);
@@ -155,7 +155,7 @@ impl<M: Mem> Ranges<M> {
             }
             true
         };
-        if !walk(&self.large) {
+        if !self.large.is_empty() && !walk(&self.large) {
             return;
         }
         let first = (sector >> REGION_SHIFT).saturating_sub(1);
@@ -168,15 +168,21 @@ impl<M: Mem> Ranges<M> {
             }
             return;
         }
-        for region in first..=last {
-            if !walk(self.bucket(region)) {
+        let mut region = first;
+        while region <= last {
+            let list = self.bucket(region);
+            if !list.is_empty() && !walk(list) {
                 return;
             }
+            region = region.saturating_add(1);
         }
     }
 
     /// Whether an earlier operation keeps `id` from running.
     pub(crate) fn blocked(&self, ops: &Slab<M>, id: OpId) -> bool {
+        if self.indexed <= 1 {
+            return false;
+        }
         let op = ops.at(id);
         let mut blocked = false;
         self.for_overlaps(ops, op.sector, op.end(), |other, old| {
@@ -195,8 +201,9 @@ impl<M: Mem> Ranges<M> {
             return true;
         }
         op.set(flag::INDEXED);
-        let copy = *op;
-        ops.push_back(self.list_of_mut(&copy), id);
+        let (sector, len_sectors) = (op.sector, op.len_sectors);
+        self.indexed = self.indexed.saturating_add(1);
+        ops.push_back(self.list_of_mut(sector, len_sectors), id);
         !self.blocked(ops, id)
     }
 
@@ -231,14 +238,31 @@ impl<M: Mem> Ranges<M> {
         if !ops.at(id).any(flag::INDEXED) {
             return;
         }
-        ops.at_mut(id).clear(flag::INDEXED);
-        let copy = *ops.at(id);
-        debug_assert!(!self.list_of(&copy).is_empty());
-        ops.unlink(self.list_of_mut(&copy), id);
+        let op = ops.at_mut(id);
+        op.clear(flag::INDEXED);
+        let list = self.list_of_mut(op.sector, op.len_sectors);
+        debug_assert!(!list.is_empty());
+        ops.unlink(list, id);
+        self.indexed = self.indexed.saturating_sub(1);
+        self.waiters &= self.indexed > 0;
+    }
+
+    /// An operation that is in it was marked [`flag::WAIT_RANGE`].
+    pub(crate) fn note_waiter(&mut self) {
+        self.waiters = true;
     }
 
     /// The oldest waiting operation overlapping the range that nothing blocks any more.
+    #[inline]
     pub(crate) fn first_waiter(&self, ops: &Slab<M>, sector: u64, end: u64) -> Option<OpId> {
+        if self.waiters {
+            return self.search_waiter(ops, sector, end);
+        }
+        debug_assert!(self.search_waiter(ops, sector, end).is_none());
+        None
+    }
+
+    fn search_waiter(&self, ops: &Slab<M>, sector: u64, end: u64) -> Option<OpId> {
         let mut best: Option<(u64, OpId)> = None;
         self.for_overlaps(ops, sector, end, |id, op| {
             let better = best.is_none_or(|(order, _)| op.order < order);
@@ -310,6 +334,7 @@ mod tests {
                 flag::WAIT_RANGE
             };
             self.ops.at_mut(id).set(flag);
+            self.ranges.waiters |= !ready;
             (id, ready)
         }
         fn del(&mut self, id: OpId) -> Vec<OpId> {
@@ -364,6 +389,7 @@ mod tests {
         let ready = rig.ranges.data_arrived(&mut rig.ops, rs);
         assert!(!ready, "it waits for the peer's write");
         rig.ops.at_mut(rs).set(flag::WAIT_RANGE);
+        rig.ranges.note_waiter();
         let (late, ready) = rig.add(Kind::PeerWrite, 0, 8);
         assert!(!ready);
         assert_eq!(

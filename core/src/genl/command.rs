@@ -2,10 +2,10 @@
 //! Commands of the family and what they need.
 
 macro_rules! commands {
-    ($($(#[$doc:meta])* $variant:ident = $number:literal $kind:ident;)+) => {
+    ($(#[doc = $about:literal] $variant:ident = $number:literal $kind:ident;)+) => {
         /// A command of API version 2.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Command { $($(#[$doc])* $variant),+ }
+        pub enum Command { $(#[doc = $about] $variant),+ }
 
         impl Command {
             /// Every command, in the order of its number.
@@ -19,6 +19,11 @@ macro_rules! commands {
             /// The command with this number.
             pub const fn from_number(number: u8) -> Option<Self> {
                 match number { $($number => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// What it does, or what it tells.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$variant => $about),+ }
             }
 
             const fn kind(self) -> Kind {

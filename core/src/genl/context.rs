@@ -8,12 +8,12 @@ use super::tla::Tla;
 use super::tlv::{find_nest, Attributes, Malformed, Seen};
 use super::writer::{NoRoom, Writer};
 
-const VOLUME: u16 = 1;
-const RESOURCE_NAME: u16 = 2;
-const MY_ADDR: u16 = 3;
-const PEER_ADDR: u16 = 4;
-const CONN_NAME: u16 = 5;
-const PEER_NODE_ID: u16 = 6;
+pub(super) const VOLUME: u16 = 1;
+pub(super) const RESOURCE_NAME: u16 = 2;
+pub(super) const MY_ADDR: u16 = 3;
+pub(super) const PEER_ADDR: u16 = 4;
+pub(super) const CONN_NAME: u16 = 5;
+pub(super) const PEER_NODE_ID: u16 = 6;
 
 const RESOURCE_NAME_BYTES_MAX: usize = 127;
 const CONN_NAME_BYTES_MAX: usize = 63;

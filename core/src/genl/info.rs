@@ -4,6 +4,7 @@
 //! Sizes and counters are 512-byte sectors, times are milliseconds, unless said otherwise
 //! (drbd9-api.md section 6).
 
+use super::field::{fields_of, FieldKind, FieldSpec};
 use super::state::{
     ConnectionState, DiskState, NotificationKind, ReplicationState, Role, TimeoutType,
     WriteOrdering,
@@ -17,6 +18,8 @@ use crate::config::Text;
 pub trait Record: Copy + Default {
     /// Its top level attribute.
     const TLA: Tla;
+    /// Its attributes.
+    const FIELDS: &'static [FieldSpec];
 
     /// Writes the nest with all attributes.
     ///
@@ -45,11 +48,16 @@ pub trait Record: Copy + Default {
 }
 
 trait Cell: Sized {
+    /// What the payload is.
+    const KIND: FieldKind;
+
     fn put(&self, nr: u16, writer: &mut Writer<'_>) -> Result<(), NoRoom>;
     fn take(attribute: &Attribute<'_>) -> Result<Self, Malformed>;
 }
 
 impl Cell for bool {
+    const KIND: FieldKind = FieldKind::Flag;
+
     fn put(&self, nr: u16, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
         writer.put_flag(nr, *self)
     }
@@ -59,6 +67,8 @@ impl Cell for bool {
 }
 
 impl Cell for u32 {
+    const KIND: FieldKind = FieldKind::U32;
+
     fn put(&self, nr: u16, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
         writer.put_u32(nr, *self)
     }
@@ -68,6 +78,8 @@ impl Cell for u32 {
 }
 
 impl Cell for u64 {
+    const KIND: FieldKind = FieldKind::U64;
+
     fn put(&self, nr: u16, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
         writer.put_u64(nr, *self)
     }
@@ -81,6 +93,8 @@ impl Cell for u64 {
 struct WideFlag(bool);
 
 impl Cell for WideFlag {
+    const KIND: FieldKind = FieldKind::U32;
+
     fn put(&self, nr: u16, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
         writer.put_u32(nr, u32::from(self.0))
     }
@@ -102,6 +116,8 @@ impl From<WideFlag> for bool {
 }
 
 impl<const N: usize> Cell for Text<N> {
+    const KIND: FieldKind = FieldKind::Text(N);
+
     fn put(&self, nr: u16, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
         writer.put_text(nr, self.as_str())
     }
@@ -110,15 +126,20 @@ impl<const N: usize> Cell for Text<N> {
     }
 }
 
+/// Bytes of all history UUIDs.
+const HISTORY_BYTES: usize = 256;
+
 /// History UUIDs, youngest first; what a shorter attribute does not carry is 0. `None` without a disk.
 type History = Option<[u64; 32]>;
 
 impl Cell for History {
+    const KIND: FieldKind = FieldKind::Bytes(HISTORY_BYTES);
+
     fn put(&self, nr: u16, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
         let Some(uuids) = self else {
             return writer.put_bytes(nr, &[]);
         };
-        let mut bytes = [0; 256];
+        let mut bytes = [0; HISTORY_BYTES];
         for (room, uuid) in bytes.chunks_exact_mut(8).zip(uuids) {
             room.copy_from_slice(&uuid.to_ne_bytes());
         }
@@ -129,7 +150,7 @@ impl Cell for History {
         if attribute.payload.is_empty() {
             return Ok(None);
         }
-        if attribute.payload.len() > 256 || attribute.payload.len() % 8 != 0 {
+        if attribute.payload.len() > HISTORY_BYTES || attribute.payload.len() % 8 != 0 {
             return Err(Malformed);
         }
         for (uuid, bytes) in uuids.iter_mut().zip(attribute.payload.chunks_exact(8)) {
@@ -142,6 +163,8 @@ impl Cell for History {
 macro_rules! state_cell {
     ($($name:ident),+) => {$(
         impl Cell for $name {
+            const KIND: FieldKind = FieldKind::State($name::TYPE_NAME);
+
             fn put(&self, nr: u16, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
                 writer.put_u32(nr, self.number())
             }
@@ -161,13 +184,21 @@ state_cell!(
 );
 
 macro_rules! record {
-    ($(#[$doc:meta])* $name:ident in $tla:ident { $($(#[$fdoc:meta])* $nr:literal $field:ident: $type:ty $(as $cell:ty)?),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident in $tla:ident { $($(#[doc = $help:literal])+ $nr:literal $field:ident: $type:ty $(as $cell:ty)?),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct $name { $($(#[$fdoc])* pub $field: $type,)+ }
+        pub struct $name { $($(#[doc = $help])+ pub $field: $type,)+ }
 
         impl Record for $name {
             const TLA: Tla = Tla::$tla;
+            const FIELDS: &'static [FieldSpec] = &[
+                $( FieldSpec::new(
+                    $nr,
+                    stringify!($field),
+                    record!(@kind $type $(, $cell)?),
+                    concat!($($help),+),
+                ), )+
+            ];
 
             fn encode(&self, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
                 writer.nest(Self::TLA, |w| {
@@ -191,6 +222,8 @@ macro_rules! record {
             }
         }
     };
+    (@kind $type:ty) => { <$type as Cell>::KIND };
+    (@kind $type:ty, $cell:ty) => { <$cell as Cell>::KIND };
     (@put $value:expr, $nr:literal, $w:ident) => { Cell::put(&$value, $nr, $w) };
     (@put $value:expr, $nr:literal, $w:ident, $cell:ty) => { Cell::put(&<$cell>::from($value), $nr, $w) };
     (@take $attribute:ident) => { Cell::take(&$attribute)? };
@@ -291,7 +324,7 @@ record! {
         11 exposed_data_uuid: u64,
         /// Current UUID of the local disk.
         12 current_uuid: u64,
-        /// Metadata flags, see [`super::state::disk_flags`].
+        /// Metadata flags, bits of disk-flags.
         13 disk_flags: u32,
         /// History UUIDs, youngest first; `None` without a disk.
         14 history_uuids: History,
@@ -325,7 +358,7 @@ record! {
         6 resync_failed: u64,
         /// Bitmap UUID.
         7 bitmap_uuid: u64,
-        /// Metadata flags of the peer, see [`super::state::peer_flags`].
+        /// Metadata flags of the peer, bits of peer-flags.
         9 flags: u32,
         /// Size of this resync or verify; 0: no details.
         10 rs_total: u64,
@@ -403,6 +436,7 @@ pub struct NotificationHeader {
 
 impl Record for NotificationHeader {
     const TLA: Tla = Tla::NotificationHeader;
+    const FIELDS: &'static [FieldSpec] = fields_of(Tla::NotificationHeader);
 
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), NoRoom> {
         let more = if self.continues { CONTINUES } else { 0 };

@@ -9,8 +9,10 @@ mod address;
 mod changes;
 mod command;
 mod context;
+mod field;
 mod info;
 mod name;
+mod nests;
 mod notify;
 mod record;
 mod reply;
@@ -26,6 +28,7 @@ pub use address::{decode_address, encode_address, ADDRESS_BYTES_MAX};
 pub use changes::{encode_group, read_group, Changes};
 pub use command::Command;
 pub use context::Context;
+pub use field::{fields_of, FieldKind, FieldSpec};
 pub use info::{
     ConnectionInfo, ConnectionStatistics, DeviceInfo, DeviceStatistics, HelperInfo,
     NotificationHeader, PathInfo, PeerDeviceInfo, PeerDeviceStatistics, Record, RenameResourceInfo,

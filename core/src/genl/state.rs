@@ -8,6 +8,9 @@ macro_rules! states {
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl $name {
+            /// Name of the type, for those who describe the interface.
+            pub const TYPE_NAME: &'static str = stringify!($name);
+
             /// Every value in the order of its number.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 

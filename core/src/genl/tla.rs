@@ -2,15 +2,20 @@
 //! Top level attributes; each one is a nest with numbers of its own.
 
 macro_rules! tla {
-    ($($(#[$doc:meta])* $variant:ident = $number:literal;)+) => {
+    ($(#[doc = $about:literal] $variant:ident = $number:literal;)+) => {
         /// A top level attribute of API version 2.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Tla { $($(#[$doc])* $variant),+ }
+        pub enum Tla { $(#[doc = $about] $variant),+ }
 
         impl Tla {
             /// Number on the wire.
             pub const fn number(self) -> u16 {
                 match self { $(Self::$variant => $number),+ }
+            }
+
+            /// What it is about.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$variant => $about),+ }
             }
 
             /// The attribute with this number.

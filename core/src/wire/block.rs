@@ -15,7 +15,7 @@ pub const MAX_BIO_BYTES: u32 = 1024 * 1024;
 /// Largest discard or write-zeroes in bytes.
 pub const MAX_DISCARD_BYTES: u32 = 128 * 1024 * 1024;
 /// From here on the end of a request in bytes might not fit into 64 bits.
-const SECTOR_END: u64 = 1 << 54;
+pub(super) const SECTOR_END: u64 = 1 << 54;
 
 flag_set! {
     /// Flags of a replicated write (wire-protocol section 4.1).

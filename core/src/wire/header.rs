@@ -18,7 +18,7 @@ pub enum HeaderKind {
 
 const MAGIC_80: u32 = 0x8374_0267;
 const MAGIC_95: u16 = 0x835a;
-const MAGIC_100: u32 = 0x8620_ec20;
+pub(super) const MAGIC_100: u32 = 0x8620_ec20;
 
 impl HeaderKind {
     /// Bytes on the wire.

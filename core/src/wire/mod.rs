@@ -11,12 +11,15 @@
 //! 3. read [`Frame::fixed_len`] bytes (at most [`MAX_FIXED`]), [`Packet::decode`];
 //! 4. [`Frame::payload_len`] payload bytes follow on the socket.
 //!
+//! [`block_frame`] is the short way for the packets of every write.
+//!
 //! Sending one packet: [`Packet::encode_frame`] writes header and fixed part, the payload follows.
 //! Each refusal is a [`WireError`], whose [`WireError::reaction`] says what it means for the connection.
 
 pub mod alg_name;
 pub mod bitmap;
 pub mod block;
+pub mod block_frame;
 pub mod command;
 mod cursor;
 pub mod dialect;

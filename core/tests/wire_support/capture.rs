@@ -34,8 +34,9 @@ fn le32(bytes: &[u8], at: usize) -> usize {
 
 /// All TCP events of `golden/wire101/<name>.pcap.xz`.
 pub(crate) fn events(name: &str) -> Vec<Event> {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/wire101/{name}.pcap.xz"));
+    // Other crates of the workspace include this file too.
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let path = crates.join(format!("core/tests/golden/wire101/{name}.pcap.xz"));
     let packed = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut file = Vec::new();
     lzma_rs::xz_decompress(&mut packed.as_slice(), &mut file).unwrap();

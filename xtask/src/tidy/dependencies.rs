@@ -32,7 +32,7 @@ struct Dependency {
 const ENGINE_NEEDS: [&str; 2] = ["zerocopy", "zerocopy-derive"];
 
 /// What a crate of ours may need of ours; a crate that is not listed may need nothing of ours.
-const MAY_NEED: [(&str, &[&str]); 13] = [
+const MAY_NEED: [(&str, &[&str]); 14] = [
     ("drbd_core", &[]),
     ("drbd-conf", &["drbd_core"]),
     ("drbd-netlink", &["drbd_core"]),
@@ -51,6 +51,7 @@ const MAY_NEED: [(&str, &[&str]); 13] = [
     ),
     ("drbd-had", &["drbd_core", "drbd-conf", "drbd-netlink"]),
     ("drbd-sim", &["drbd_core"]),
+    ("drbd-docs", &["drbd_core"]),
     ("drbd-qemu", &["xtask"]),
     ("drbd-fuzz", &["drbd_core", "drbd-conf", "drbd-netlink"]),
     (

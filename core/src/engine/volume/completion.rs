@@ -17,9 +17,23 @@ use crate::{
     state::{Conn, Disk as DiskState, Role},
 };
 
+/// An operation of the application with any of these has an answer to come.
+const OWED: u64 = flag::LOCAL_PENDING | flag::NET_PENDING | flag::NET_QUEUED | flag::REFUSED;
+
 impl<M: Mem> Volume<M> {
     /// Looks whether `op` of the application is done; called after every event.
+    #[inline]
     pub(super) fn settle(&mut self, op: OpId, link: &mut dyn Link) {
+        // Most events are not the last one that an operation waits for.
+        let at = self.ops.at(op);
+        let waits = at.any(OWED) && !at.any(flag::HELD);
+        if !waits {
+            self.settle_now(op, link);
+        }
+    }
+
+    #[inline(never)]
+    fn settle_now(&mut self, op: OpId, link: &mut dyn Link) {
         let at = *self.ops.at(op);
         if !matches!(at.kind, Kind::AppRead | Kind::AppWrite) || !at.any(flag::LAUNCHED) {
             return;
@@ -27,8 +41,7 @@ impl<M: Mem> Volume<M> {
         if at.any(flag::HELD) {
             return self.park_again(op);
         }
-        let owed = flag::LOCAL_PENDING | flag::NET_PENDING | flag::NET_QUEUED | flag::REFUSED;
-        if at.any(owed) {
+        if at.any(OWED) {
             return;
         }
         if at.any(flag::POSTPONED) {
@@ -112,8 +125,7 @@ impl<M: Mem> Volume<M> {
     /// Ends the life of `op` when nobody needs it any more.
     pub(super) fn maybe_destroy(&mut self, op: OpId) {
         let at = *self.ops.at(op);
-        let busy = flag::LOCAL_PENDING | flag::NET_PENDING | flag::NET_QUEUED | flag::REFUSED;
-        if !at.any(flag::DONE_UPPER) || at.any(busy) {
+        if !at.any(flag::DONE_UPPER) || at.any(OWED) {
             return;
         }
         if at.any(flag::EXP_BARR_ACK) && !at.any(flag::NET_DONE) {

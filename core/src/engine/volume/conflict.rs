@@ -110,7 +110,7 @@ impl<M: Mem> Volume<M> {
         if self.ranges.insert(&mut self.ops, op) {
             return self.forget_rejected(op, link);
         }
-        self.ops.at_mut(op).set(flag::WAIT_RANGE);
+        self.wait_in_range(op);
     }
 
     /// What the rejected `op` gave way to is done.
@@ -177,8 +177,8 @@ impl<M: Mem> Volume<M> {
                 | flag::NET_SIS
                 | flag::EXP_WRITE_ACK,
         );
-        at.set(flag::WAIT_RANGE);
         let (sector, end) = (at.sector, at.end());
+        self.wait_in_range(op);
         self.write_ends();
         self.wake_waiters(sector, end);
     }

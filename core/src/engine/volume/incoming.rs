@@ -103,8 +103,7 @@ pub fn write_of(
 ) -> Option<PeerWrite> {
     let wzeroes = dialect.features().contains(Features::WZEROES);
     let (data, size, action) = match packet {
-        Packet::Data(data) if payload_bytes == 0 => (data, 0, Action::Flush),
-        Packet::Data(data) => (data, payload_bytes, Action::Data),
+        Packet::Data(data) => return Some(write_of_data(data, payload_bytes, dialect, protocol)),
         // Without the feature an older sender may mean zero-out by it.
         Packet::Trim(trim) if wzeroes => (&trim.data, trim.size, Action::Discard),
         Packet::Trim(trim) => (&trim.data, trim.size, Action::ZeroesUnmap),
@@ -114,6 +113,33 @@ pub fn write_of(
         Packet::Zeroes(trim) => (&trim.data, trim.size, Action::ZeroesKeep),
         _ => return None,
     };
+    Some(write_of_block(data, action, size, dialect, protocol))
+}
+
+/// The write that P_DATA with `payload_bytes` of data stands for.
+#[inline]
+pub fn write_of_data(
+    data: &BlockData,
+    payload_bytes: u32,
+    dialect: Dialect,
+    protocol: ReplicationProtocol,
+) -> PeerWrite {
+    let action = if payload_bytes == 0 {
+        Action::Flush
+    } else {
+        Action::Data
+    };
+    write_of_block(data, action, payload_bytes, dialect, protocol)
+}
+
+#[inline]
+fn write_of_block(
+    data: &BlockData,
+    action: Action,
+    size: u32,
+    dialect: Dialect,
+    protocol: ReplicationProtocol,
+) -> PeerWrite {
     let BlockData {
         sector,
         block_id,
@@ -132,7 +158,7 @@ pub fn write_of(
             protocol == ReplicationProtocol::C,
         )
     };
-    Some(PeerWrite {
+    PeerWrite {
         action,
         sector,
         len_sectors: size / 512,
@@ -146,7 +172,7 @@ pub fn write_of(
         want_write_ack,
         may_set_in_sync: flags.contains(DpFlags::MAY_SET_IN_SYNC),
         seq_num,
-    })
+    }
 }
 
 fn sectors(ack: &BlockAck) -> u32 {
@@ -247,6 +273,14 @@ impl<M: Mem> Volume<M> {
                 why: "a packet that nobody sends here",
             }),
         }
+    }
+
+    /// P_WRITE_ACK, as [`Self::meta_packet`] handles it. Meta receiver.
+    #[inline]
+    pub fn write_ack_received(&mut self, ack: &BlockAck, link: &mut dyn Link) -> Result<(), End> {
+        let result = self.acked(ack, false, link);
+        self.note_sequence(ack.seq_num);
+        result
     }
 
     fn acked(&mut self, ack: &BlockAck, in_sync: bool, link: &mut dyn Link) -> Result<(), End> {

@@ -16,7 +16,7 @@ impl<M: Mem> Volume<M> {
             let own = at.kind == Kind::AppWrite && at.any(flag::INDEXED);
             // A write of the peer that came meanwhile goes first.
             if own && self.ranges.blocked(&self.ops, op) {
-                self.ops.at_mut(op).set(flag::WAIT_RANGE);
+                self.wait_in_range(op);
                 continue;
             }
             self.launch(op, link, now_ms);
@@ -54,8 +54,14 @@ impl<M: Mem> Volume<M> {
         if self.ranges.insert(&mut self.ops, op) {
             self.launch(op, link, now_ms);
         } else {
-            self.ops.at_mut(op).set(flag::WAIT_RANGE);
+            self.wait_in_range(op);
         }
+    }
+
+    /// `op`, which is in the range index, waits for what is before it.
+    pub(super) fn wait_in_range(&mut self, op: OpId) {
+        self.ops.at_mut(op).set(flag::WAIT_RANGE);
+        self.ranges.note_waiter();
     }
 
     /// Starts `op`, which nothing holds back.

@@ -49,7 +49,7 @@ pub use app::{Admission, AppIo, ReadFrom};
 pub use compare::DigestFate;
 pub use disk::{Attach, AttachBuffers, Disk, DiskOptions};
 pub use handshake::Refusal;
-pub use incoming::{write_of, End};
+pub use incoming::{write_of, write_of_data, End};
 pub use lifecycle::AttachError;
 pub use md::{MdIo, MdResult};
 pub use new_uuid::NewUuidRefusal;
@@ -65,7 +65,7 @@ pub use verify::{Finding, Range, VerifyProgress};
 
 use super::{
     mem::Mem,
-    op::{Action, BioFlags, Kind, List, Op, OpId, Slab, Via},
+    op::{Action, BioFlags, Kind, List, Op, OpId, Slab, LOG},
     ranges::{Bucket, Ranges},
 };
 use crate::{state::State, uuid::PeerUuids, wire::dialect::Dialect};
@@ -282,7 +282,7 @@ pub struct Volume<M: Mem> {
     al_full: List,
     /// Those in `al_full` may try again.
     al_retry: bool,
-    log: List,
+    log: List<LOG>,
 }
 
 impl<M: Mem> Volume<M> {
@@ -326,7 +326,7 @@ impl<M: Mem> Volume<M> {
             },
             resync: Resync::default(),
             verify: verify::Verify::default(),
-            compare: List::new(Via::Work),
+            compare: List::new(),
             exchange: Exchange::default(),
             congestion: congestion::Congestion::default(),
             sizing: sizes::Sizing::default(),
@@ -369,15 +369,15 @@ impl<M: Mem> Volume<M> {
             pending_state: None,
             last_handshake: None,
             entropy: 0,
-            submit: List::new(Via::Work),
-            complete: List::new(Via::Work),
-            released: List::new(Via::Work),
-            ready: List::new(Via::Work),
-            parked: List::new(Via::Work),
-            al_wait: List::new(Via::Work),
-            al_full: List::new(Via::Work),
+            submit: List::new(),
+            complete: List::new(),
+            released: List::new(),
+            ready: List::new(),
+            parked: List::new(),
+            al_wait: List::new(),
+            al_full: List::new(),
             al_retry: false,
-            log: List::new(Via::Log),
+            log: List::new(),
         }
     }
 
@@ -436,20 +436,20 @@ impl<M: Mem> Volume<M> {
         !self.complete.is_empty() || !self.submit.is_empty() || !self.released.is_empty()
     }
 
-    /// The next completion, and with `may_submit` (task context) also what is to be submitted or
-    /// dropped. What belongs to a released operation is taken out of the host's table under the
+    /// The next completion or release, and with `may_submit` (task context) also what is to be
+    /// submitted. What belongs to a released operation is taken out of the host's table under the
     /// same lock: the slot may serve another one afterwards.
     pub fn next_effect(&mut self, may_submit: bool) -> Option<Effect> {
         if let Some(op) = self.ops.pop_front(&mut self.complete) {
             return Some(self.deliver(op));
         }
-        if !may_submit {
-            return None;
-        }
         if let Some(op) = self.ops.pop_front(&mut self.released) {
             self.ops.free(op);
             self.todo(Todo::WAKE);
             return Some(Effect::Release { op });
+        }
+        if !may_submit {
+            return None;
         }
         let op = self.ops.pop_front(&mut self.submit)?;
         let at = self.ops.at(op);

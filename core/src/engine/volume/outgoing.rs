@@ -95,43 +95,60 @@ impl<M: Mem> Volume<M> {
         Some(packet)
     }
 
+    /// The structure of P_DATA if `op` is a write with data that goes to the peer as such, and how
+    /// many bytes of payload follow: what [`Self::packet_of`] says of it, and with the same duty.
+    #[inline]
+    pub fn data_of(&mut self, op: OpId) -> Option<(BlockData, u32)> {
+        let at = self.ops.at(op);
+        let plain =
+            at.kind == Kind::AppWrite && at.action == Action::Data && !at.any(flag::OUT_OF_SYNC);
+        if !plain {
+            return None;
+        }
+        let size = at.len_bytes();
+        let seq_num = self.next_sequence();
+        Some((self.write_data(op, seq_num), size))
+    }
+
     fn write_packet(&self, op: OpId, seq_num: u32) -> (Packet, u32) {
         let at = self.ops.at(op);
         let size = at.len_bytes();
-        let syncing = self.state.conn >= Conn::SyncSource && self.state.conn <= Conn::PausedSyncT;
-        let zeroes = matches!(at.action, Action::ZeroesKeep | Action::ZeroesUnmap);
-        let mut flags = DpFlags::NONE;
-        for (on, flag) in [
-            (at.bio.sync, DpFlags::RW_SYNC),
-            (at.bio.fua, DpFlags::FUA),
-            (at.bio.preflush, DpFlags::FLUSH),
-            // Only while the write keeps others off its range can its acknowledgement clear bits.
-            (
-                syncing && at.any(flag::EXP_WRITE_ACK),
-                DpFlags::MAY_SET_IN_SYNC,
-            ),
-            (at.any(flag::EXP_RECEIVE_ACK), DpFlags::SEND_RECEIVE_ACK),
-            (at.any(flag::EXP_WRITE_ACK), DpFlags::SEND_WRITE_ACK),
-            (
-                matches!(at.action, Action::Discard | Action::ZeroesUnmap),
-                DpFlags::DISCARD,
-            ),
-            (zeroes, DpFlags::ZEROES),
-        ] {
-            if on {
-                flags = flags.union(flag);
-            }
-        }
-        let data = BlockData {
-            sector: at.sector,
-            block_id: BlockId(self.ops.handle(op)),
-            seq_num,
-            flags: self.peer.dialect.dp_flags(flags),
-        };
+        let data = self.write_data(op, seq_num);
         match at.action {
             Action::Data | Action::Flush => (Packet::Data(data), size),
             Action::Discard => (Packet::Trim(Trim { data, size }), 0),
             Action::ZeroesUnmap | Action::ZeroesKeep => (Packet::Zeroes(Trim { data, size }), 0),
+        }
+    }
+
+    #[inline]
+    fn write_data(&self, op: OpId, seq_num: u32) -> BlockData {
+        let at = self.ops.at(op);
+        let syncing = self.state.conn >= Conn::SyncSource && self.state.conn <= Conn::PausedSyncT;
+        let when = |on: bool, flag: DpFlags| if on { flag } else { DpFlags::NONE };
+        let what = match at.action {
+            Action::Data | Action::Flush => DpFlags::NONE,
+            Action::Discard => DpFlags::DISCARD,
+            Action::ZeroesUnmap => DpFlags::DISCARD.union(DpFlags::ZEROES),
+            Action::ZeroesKeep => DpFlags::ZEROES,
+        };
+        // Only while the write keeps others off its range can its acknowledgement clear bits.
+        let in_sync = syncing && at.any(flag::EXP_WRITE_ACK);
+        let flags = what
+            .union(when(at.bio.sync, DpFlags::RW_SYNC))
+            .union(when(at.bio.fua, DpFlags::FUA))
+            .union(when(at.bio.preflush, DpFlags::FLUSH))
+            .union(when(in_sync, DpFlags::MAY_SET_IN_SYNC))
+            .union(when(
+                at.any(flag::EXP_RECEIVE_ACK),
+                DpFlags::SEND_RECEIVE_ACK,
+            ))
+            .union(when(at.any(flag::EXP_WRITE_ACK), DpFlags::SEND_WRITE_ACK));
+        BlockData {
+            sector: at.sector,
+            block_id: BlockId(self.ops.handle(op)),
+            seq_num,
+            flags: self.peer.dialect.dp_flags(flags),
         }
     }
 

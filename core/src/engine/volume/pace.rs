@@ -15,7 +15,7 @@ use crate::{
     engine::{
         link::Link,
         mem::Mem,
-        op::{Kind, List, OpId, Via},
+        op::{Kind, List, OpId},
     },
     meta::SECTORS_PER_BIT,
     state::Role,
@@ -65,7 +65,7 @@ impl Default for Pace {
             others_mark: 0,
             answered: 0,
             progress: false,
-            held: List::new(Via::Work),
+            held: List::new(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     engine::{
         link::Link,
         mem::Mem,
-        op::{flag, Action, BioFlags, Kind, List, OpId, Via},
+        op::{flag, Action, BioFlags, Kind, List, OpId},
         reply_queue::ReplyItem,
         send_queue::SendItem,
     },
@@ -194,7 +194,7 @@ impl<M: Mem> Volume<M> {
     /// log would not be found there after a crash, since the log counts no more: it is not carried
     /// out, unless it was promised before the Primary lost its disk.
     pub(super) fn drop_untracked(&mut self, link: &mut dyn Link) {
-        let mut waiting = core::mem::replace(&mut self.al_full, List::new(Via::Work));
+        let mut waiting = core::mem::replace(&mut self.al_full, List::new());
         while let Some(op) = self.ops.pop_front(&mut waiting) {
             if self.ops.at(op).kind == Kind::PeerWrite && !self.is_promised(op) {
                 self.peer_write_done(op, false, link);

@@ -300,7 +300,7 @@ impl<M: Mem> Volume<M> {
         if self.ranges.data_arrived(&mut self.ops, op) {
             self.launch_rs_write(op, link);
         } else {
-            self.ops.at_mut(op).set(flag::WAIT_RANGE);
+            self.wait_in_range(op);
         }
         let _ = now_ms;
     }

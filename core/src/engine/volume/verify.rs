@@ -20,7 +20,7 @@ use crate::{
     engine::{
         link::Link,
         mem::Mem,
-        op::{flag, Kind, List, OpId, Via},
+        op::{flag, Kind, List, OpId},
         send_queue::SendItem,
     },
     meta::SECTORS_PER_BIT,
@@ -121,7 +121,7 @@ impl Default for Verify {
             differing: 0,
             skipped: 0,
             start_known: false,
-            again: List::new(Via::Work),
+            again: List::new(),
             again_len: 0,
             run: Range::default(),
             findings: [Range::default(); FINDINGS],
@@ -311,7 +311,7 @@ impl<M: Mem> Volume<M> {
         if self.ranges.data_arrived(&mut self.ops, op) {
             self.launch_verify(op, link);
         } else {
-            self.ops.at_mut(op).set(flag::WAIT_RANGE);
+            self.wait_in_range(op);
         }
     }
 

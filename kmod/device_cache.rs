@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The volumes of a connection, at hand for the thread that handles its packets.
+
+use crate::{connection::Connection, device::Device, os::lock::Arc, resource::Resource};
+use kernel::prelude::*;
+
+/// A copy of the list of volumes, made anew when the list changed, and the volume of the last
+/// packet taken out of it: to look one up costs no lock.
+#[derive(Default)]
+pub(crate) struct DeviceCache {
+    last: Option<Arc<Device>>,
+    all: KVec<Arc<Device>>,
+    version: Option<u32>,
+}
+
+impl DeviceCache {
+    /// Makes it true. Context: task.
+    #[inline]
+    fn refresh(&mut self, connection: &Connection) {
+        let version = Resource::lists_version();
+        if self.version != Some(version) {
+            self.refresh_now(connection, version);
+        }
+    }
+
+    #[inline(never)]
+    fn refresh_now(&mut self, connection: &Connection, version: u32) {
+        self.last = None;
+        self.all = connection.devices();
+        self.version = Some(version);
+    }
+
+    /// Volume `number` of the connection. Context: task.
+    pub(crate) fn find(&mut self, connection: &Connection, number: u16) -> Option<Arc<Device>> {
+        self.refresh(connection);
+        let mut all = self.all.iter();
+        all.find(|device| device.number == number).cloned()
+    }
+
+    /// The same for as long as one packet takes: to be given back with [`Self::put`], which is
+    /// cheaper than to count it. Context: task.
+    #[inline]
+    pub(crate) fn take(&mut self, connection: &Connection, number: u16) -> Option<Arc<Device>> {
+        self.refresh(connection);
+        match self.last.take() {
+            Some(device) if device.number == number => Some(device),
+            Some(_) | None => self.find(connection, number),
+        }
+    }
+
+    /// Keeps `device` for the next packet. Context: task.
+    #[inline]
+    pub(crate) fn put(&mut self, device: Arc<Device>) {
+        self.last = Some(device);
+    }
+
+    /// All of them, to be given back with [`Self::put_all`]. Context: task.
+    #[inline]
+    pub(crate) fn take_all(&mut self, connection: &Connection) -> KVec<Arc<Device>> {
+        self.refresh(connection);
+        core::mem::take(&mut self.all)
+    }
+
+    /// Context: task.
+    #[inline]
+    pub(crate) fn put_all(&mut self, all: KVec<Arc<Device>>) {
+        self.all = all;
+    }
+}

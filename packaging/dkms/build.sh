@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds drbd.ko for kernel RELEASE: `dkms/build.sh RELEASE HEADERS`, started in the directory of the sources.
+#
+# Debian's headers come without the metadata of the kernel's own Rust crates. It is made from the kernel's source package
+# here, beside the sources, over a directory of links to the headers: nothing of another package is changed.
+set -eu
+
+here=$(pwd)
+work=$here/.kernel
+
+if [ "${1-}" = --clean ]; then
+	rm -rf "$work"
+	find . \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.rmeta' \) -delete
+	rm -f kmod/bindings.rs modules.order Module.symvers
+	exit 0
+fi
+
+release=$1
+headers=$(readlink -f "$2")
+say() { echo "drbd-rs: $*"; }
+
+if [ -e "$headers/rust/libkernel.rmeta" ]; then
+	say "the headers of $release have Rust metadata"
+	exec make -C "$headers" "M=$here" -j"$(nproc)" modules
+fi
+
+series=$(echo "$release" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/')
+source=/usr/src/linux-source-$series.tar.xz
+if [ ! -e "$source" ]; then
+	say "cannot build for $release: $source is not there"
+	say "install it:  apt-get install linux-source-$series"
+	exit 1
+fi
+
+rm -rf "$work"
+mkdir -p "$work/source" "$work/out" "$work/headers"
+say "making the Rust metadata of kernel $release"
+tar -xf "$source" -C "$work/source" --strip-components=1
+cp "$headers/.config" "$work/out/.config"
+make -C "$work/source" "O=$work/out" olddefconfig
+if ! grep -q '^CONFIG_RUST=y' "$work/out/.config"; then
+	say "kernel $release is not configured for Rust with the compilers that are installed"
+	exit 1
+fi
+make -C "$work/source" "O=$work/out" -j"$(nproc)" prepare
+
+cp -as "$headers/." "$work/headers/"
+rm -rf "$work/headers/rust" "$work/headers/scripts/target.json" "$work/headers/Makefile"
+cp -a "$work/out/rust" "$work/headers/rust"
+cp "$work/out/scripts/target.json" "$work/headers/scripts/target.json"
+sed "s|$headers|$work/headers|g" "$headers/Makefile" > "$work/headers/Makefile"
+rm -rf "$work/source" "$work/out"
+make -C "$work/headers" "M=$here" -j"$(nproc)" modules
+rm -rf "$work"
