@@ -135,6 +135,22 @@ impl Replicas {
             here.detached = Some(here.disk.min(Disk::Consistent));
             here.disk = Disk::Diskless;
         }
+        self.diverge();
+    }
+
+    /// What is written to one disk only begins a new generation there, as the driver does it when a Primary loses the other
+    /// disk, or is promoted without it. A disk that comes back later is known by that to be old.
+    fn diverge(&mut self) {
+        for at in 0..2 {
+            let (here, there) = (&self.both[at], &self.both[1 - at]);
+            let writer = here.role == Role::Primary
+                || (self.connected && there.role == Role::Primary && there.disk == Disk::Diskless);
+            let alone = here.disk == Disk::UpToDate
+                && (there.disk == Disk::Diskless || (!self.connected && here.peer_outdated));
+            if writer && alone && here.generation == there.generation {
+                self.both[at].generation = self.fresh_generation();
+            }
+        }
     }
 
     /// It is there again.
@@ -240,6 +256,7 @@ impl Replicas {
     /// When acknowledged writes are not there.
     pub(super) fn promote(&mut self, at: usize) -> Result<(), String> {
         self.both[at].role = Role::Primary;
+        self.diverge();
         let (here, there) = (&self.both[at], &self.both[1 - at]);
         let mut version = 0;
         if here.disk == Disk::UpToDate {
@@ -273,5 +290,53 @@ impl Replicas {
             here.disk = Disk::Outdated;
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connected() -> Replicas {
+        let mut replicas = Replicas::new("r0", GroupId(1), 0, [NodeId(1), NodeId(2)]);
+        replicas.connect();
+        replicas
+    }
+
+    fn generations(replicas: &Replicas) -> [u64; 2] {
+        [0, 1].map(|at| replicas.both[at].generation)
+    }
+
+    #[test]
+    fn a_disk_that_missed_writes_is_of_another_generation() {
+        let mut replicas = connected();
+        replicas.promote(0).expect("the data is there");
+        replicas.write(0);
+        let [a, b] = generations(&replicas);
+        assert_eq!(a, b, "both have every write");
+        replicas.detach(1);
+        replicas.write(0);
+        let [a, b] = generations(&replicas);
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn a_promotion_without_the_other_disk_begins_a_generation() {
+        let mut replicas = connected();
+        replicas.detach(1);
+        let [a, b] = generations(&replicas);
+        assert_eq!(a, b, "nobody wrote");
+        replicas.promote(0).expect("the data is there");
+        let [a, b] = generations(&replicas);
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn a_primary_without_a_disk_writes_to_its_peer_in_a_new_generation() {
+        let mut replicas = connected();
+        replicas.promote(0).expect("the data is there");
+        replicas.detach(0);
+        let [a, b] = generations(&replicas);
+        assert_ne!(a, b);
     }
 }
