@@ -14,6 +14,7 @@ mod diskless_primary;
 mod drbdmeta_of_debian;
 mod fencing;
 mod flush_and_fua;
+mod had;
 mod helpers;
 mod initial_sync_and_failover;
 mod ipv6;
