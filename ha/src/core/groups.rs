@@ -320,6 +320,7 @@ impl Core {
             if lives.is_inert() && matches!(lives.over, Some((_, Ending::Fenced))) {
                 let doubt = lives.doubt.max(lives.settled).saturating_add(1);
                 self.memory.facts.doubt(node, doubt);
+                self.fencing.returned(node, self.now_ms);
                 self.persist = true;
             }
         }

@@ -10,6 +10,7 @@ use super::id::{ActionId, GroupId, NodeId, RequestId};
 use super::input::Outcome;
 use super::machine::Core;
 use super::message::{Holding, Message};
+use super::overrides::Key;
 use super::status::ResourceState;
 
 /// Handlers that wait at the same time; DRBD has one per resource.
@@ -129,6 +130,8 @@ impl Core {
         let mut waiting = std::mem::take(&mut self.handler.waiting);
         waiting.retain_mut(|waiting| {
             if let Some(effect) = self.answer_for(waiting) {
+                // The kernel acts on it: what it rests on must be remembered.
+                self.flush_memory();
                 self.out.push(effect);
                 return false;
             }
@@ -207,12 +210,35 @@ impl Core {
             _ if local.holding() != Holding::Released => Outdated::Refused,
             (_, Disk::Outdated) => Outdated::Done,
             (_, Disk::Unknown | Disk::Diskless | Disk::Inconsistent) => Outdated::Unusable,
+            _ if self.may_be_older(from, group, at) => Outdated::Refused,
             (_, Disk::Consistent | Disk::UpToDate) => {
                 self.begin_outdating(from, group, resource);
                 return;
             }
         };
         self.reply_outdated(from, group, resource, outcome);
+    }
+
+    /// The replica of `node` is not UpToDate there, and of another generation than the one here: outdating this one could give
+    /// up what it alone has. Unless the operator wants that.
+    fn may_be_older(&self, node: NodeId, group: GroupId, at: usize) -> bool {
+        if self.memory.overrides.node(Key::AcceptData(group)) == Some(node) {
+            return false;
+        }
+        let Some(local) = self.groups.get(&group) else {
+            return false;
+        };
+        let before = local.resources.iter().take(at);
+        let number = before.filter(|resource| resource.drbd.is_some()).count();
+        let here = local.resources.get(at).and_then(|resource| resource.drbd);
+        let briefs = self
+            .report(node)
+            .and_then(|report| report.groups.get(&group));
+        let there = briefs.and_then(|brief| brief.drbd.get(number));
+        let same = here.zip(there).is_some_and(|(here, there)| {
+            there.disk == Disk::UpToDate || here.generation == there.generation
+        });
+        !same
     }
 
     fn begin_outdating(&mut self, peer: NodeId, group: GroupId, resource: u16) {
