@@ -153,7 +153,9 @@ impl Core {
         let lives = self.memory.facts.of(waiting.peer);
         let name = self.name(waiting.peer);
         // Who left will not promote, but its disk would still count as UpToDate when it comes back: that is no proof.
-        let fenced = matches!(lives.over, Some((_, Ending::Fenced)));
+        // Nor is a fencing of a life before the last one that was heard.
+        let fenced = matches!(lives.over, Some((_, Ending::Fenced)))
+            && lives.is_over(self.life(waiting.peer));
         if lives.is_inert() && fenced && !self.hears(waiting.peer) {
             return Some(answer(waiting.id, 7, format!("{name} is fenced")));
         }

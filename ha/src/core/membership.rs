@@ -423,7 +423,9 @@ impl Core {
             match members.get(node) {
                 Some(life) => {
                     facts.activate(*node, *life);
-                    facts.settle(*node, view.epoch);
+                    // It is here, so no other life of it is.
+                    let doubt = facts.of(*node).doubt;
+                    facts.settle(*node, view.epoch.max(doubt));
                 }
                 None if amnesia => facts.doubt(*node, view.epoch),
                 None => {}
