@@ -29,7 +29,7 @@ pub(super) struct Fencing {
     /// What the host was asked for and did not answer: also of jobs that are not needed any more.
     running: BTreeMap<FenceId, Attempt>,
     pub(super) history: VecDeque<FenceStatus>,
-    /// Nodes that replicated again after they had been fenced, since when: their daemons may be about to start.
+    /// Nodes that showed up after they had been fenced, since when: their daemons may be about to start.
     returned_ms: BTreeMap<NodeId, u64>,
     draws: u64,
 }
@@ -81,7 +81,7 @@ impl Fencing {
         nodes.iter().map(|node| (*node, brief(node))).collect()
     }
 
-    /// The node was fenced and replicates again.
+    /// The node was fenced, and replicates or is heard by somebody.
     pub(super) fn returned(&mut self, node: NodeId, now_ms: u64) {
         self.returned_ms.insert(node, now_ms);
     }
@@ -336,7 +336,15 @@ impl Core {
             .position(|other| *other == self.me)
             .unwrap_or(0);
         let behind = (mine + count - turn) % count;
-        let patience_ms = self.cluster.timing.deadtime_ms * u64::try_from(behind).unwrap_or(0);
+        // One that a member hears has just booted, or the network is broken between it and some: they may find together.
+        let heard = order.iter().any(|other| {
+            let life = self
+                .report(*other)
+                .and_then(|report| report.hears.get(&node));
+            life.is_some_and(|life| !self.memory.facts.of(node).is_over(*life))
+        });
+        let turns = u64::try_from(behind).unwrap_or(0) + u64::from(heard);
+        let patience_ms = self.cluster.timing.deadtime_ms * turns;
         self.now_ms >= until_ms + patience_ms
     }
 

@@ -4,7 +4,6 @@
 use super::cluster::{Cluster, Group, QuorumLoss};
 use super::drbd::DrbdBrief;
 use super::effect::{Action, Effect, EventKind, Operation};
-use super::facts::Ending;
 use super::group::{Consequence, LocalGroup, Underway};
 use super::id::{ActionId, GroupId, NodeId};
 use super::input::Outcome;
@@ -319,8 +318,7 @@ impl Core {
             .collect();
         for node in nodes.into_iter().filter(|node| *node != self.me) {
             let lives = self.memory.facts.of(node);
-            let fenced = lives.is_inert() && matches!(lives.over, Some((_, Ending::Fenced)));
-            if fenced || self.is_being_fenced(node) {
+            if lives.is_fenced() || self.is_being_fenced(node) {
                 let doubt = lives.doubt.max(lives.settled).saturating_add(1);
                 self.memory.facts.doubt(node, doubt);
                 self.fencing.returned(node, self.now_ms);

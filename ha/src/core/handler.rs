@@ -33,6 +33,8 @@ struct Waiting {
     peer: NodeId,
     deadline_ms: u64,
     asked_ms: Option<u64>,
+    /// The connection was seen to be gone: when it is there again nobody has to be fenced.
+    lost: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -122,6 +124,7 @@ impl Core {
             peer,
             deadline_ms: self.now_ms + within_ms,
             asked_ms: None,
+            lost: false,
         });
     }
 
@@ -129,6 +132,7 @@ impl Core {
     pub(super) fn serve_handlers(&mut self) {
         let mut waiting = std::mem::take(&mut self.handler.waiting);
         waiting.retain_mut(|waiting| {
+            waiting.lost |= self.replicates(waiting) == Some(false);
             if let Some(effect) = self.answer_for(waiting) {
                 // The kernel acts on it: what it rests on must be remembered.
                 self.flush_memory();
@@ -141,6 +145,13 @@ impl Core {
         self.handler.waiting = waiting;
     }
 
+    /// Whether the resource is connected, as far as that is known.
+    fn replicates(&self, waiting: &Waiting) -> Option<bool> {
+        let group = self.groups.get(&waiting.group)?;
+        let resource = group.resources.get(usize::from(waiting.resource))?;
+        resource.drbd.map(|drbd| drbd.connected)
+    }
+
     fn answer_for(&self, waiting: &Waiting) -> Option<Effect> {
         let local = self.groups.get(&waiting.group);
         if local.is_some_and(|local| local.holding() == Holding::Released) {
@@ -148,6 +159,13 @@ impl Core {
                 waiting.id,
                 1,
                 "the resource is Secondary by now: nobody has to be fenced for it",
+            ));
+        }
+        if waiting.lost && self.replicates(waiting) == Some(true) {
+            return Some(answer(
+                waiting.id,
+                1,
+                "the peer is connected again: nobody has to be fenced",
             ));
         }
         let lives = self.memory.facts.of(waiting.peer);
