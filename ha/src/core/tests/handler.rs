@@ -2,7 +2,8 @@
 //! What a handler may take for proof.
 
 use super::super::drbd::{Disk, DrbdBrief, Role};
-use super::super::effect::Reply;
+use super::super::effect::{Effect, Reply};
+use super::super::id::NodeId;
 use super::super::input::Control;
 use super::disk;
 use super::takeover::{pair, Trial};
@@ -95,4 +96,55 @@ fn a_disk_that_may_be_the_newer_one_is_not_outdated() {
     assert_eq!(asks(primary_of(older)), None);
     assert_eq!(asks(primary_of(disk(Disk::Consistent))), Some(4));
     assert_eq!(asks(primary_of(disk(Disk::UpToDate))), Some(4));
+}
+
+/// A peer that was connected meanwhile and then leaves is not fenced for the sake of an old question.
+#[test]
+fn a_handler_whose_peer_is_connected_again_is_answered() {
+    let mut trial = pair();
+    trial.ask(1, Control::Maintenance(true));
+    trial.run(1000);
+    trial.drbd(1, "r-db", primary(false));
+    trial.cut(1, 2);
+    trial.replies.clear();
+    trial.ask(1, request());
+    trial.run(1000);
+    assert_eq!(code(&trial), None);
+    trial.drbd(1, "r-db", primary(true));
+    trial.run(1000);
+    assert_eq!(code(&trial), Some(1));
+}
+
+/// A fenced node whose disk is there again before its daemon boots: it gets the time that a start takes.
+#[test]
+fn a_peer_that_replicates_after_its_fencing_is_not_fenced_at_once() {
+    let mut trial = pair();
+    trial.drbd(1, "r-db", primary(true));
+    trial.power_off(2);
+    trial.drbd(1, "r-db", primary(false));
+    trial.run(15_000);
+    assert_eq!(trial.fenced_by, [(1, 2)]);
+    trial.drbd(1, "r-db", primary(true));
+    trial.run(5000);
+    assert_eq!(trial.fenced_by, [(1, 2)]);
+    trial.start(2);
+    trial.run(60_000);
+    assert_eq!(trial.fenced_by, [(1, 2)]);
+    assert!(trial.is_running(2));
+}
+
+/// What an answer rests on is remembered before it is given.
+#[test]
+fn memory_comes_before_answers() {
+    let trial = pair();
+    for request in [
+        Control::Standby(NodeId(2), true),
+        Control::Maintenance(true),
+    ] {
+        let effects = trial.effects_of(1, request);
+        let at = |wanted: fn(&Effect) -> bool| effects.iter().position(wanted);
+        let kept = at(|effect| matches!(effect, Effect::Persist(_)));
+        let answered = at(|effect| matches!(effect, Effect::Reply { .. }));
+        assert!(kept.is_some() && kept < answered, "{effects:?}");
+    }
 }

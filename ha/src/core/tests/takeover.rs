@@ -137,6 +137,15 @@ impl Trial {
         self.feed(node, input);
     }
 
+    /// What the core wants when it is asked that; nothing of it is done.
+    pub(super) fn effects_of(&self, node: u8, request: Control) -> Vec<Effect> {
+        let id = RequestId(1);
+        let mut effects = Vec::new();
+        let mut core = self.cores[&node].clone();
+        core.step(self.now_ms, Input::Control { id, request }, &mut effects);
+        effects
+    }
+
     pub(super) fn status(&self, node: u8) -> Status {
         self.cores[&node].status()
     }
