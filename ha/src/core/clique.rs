@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which nodes can form a view: the set in which everybody hears everybody, with the most votes (failover.md 6.4).
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::id::NodeId;
@@ -15,10 +14,32 @@ pub(super) struct Candidate {
     pub(super) value: i64,
 }
 
-/// The clique with the most votes; of those the one with the highest value; of those the one with more nodes, then with the
-/// lowest ids. `candidates` are in ascending order and at most 32; `hears` is asked for each pair once.
+/// What a set of nodes is worth as a view: votes; whether nobody has to go from the view that there is; the value of what runs
+/// on them; their number; the lowest ids.
+pub(super) type Rank = (u64, bool, i64, u32, u64);
+
+/// The rank of a set of candidates, where `incumbents` are in a view that all of them still hear each other in.
+pub(super) fn rank<'a>(
+    set: impl Iterator<Item = &'a Candidate>,
+    incumbents: &BTreeSet<NodeId>,
+) -> Rank {
+    let (mut votes, mut value, mut count, mut mask) = (0, 0, 0, 0u64);
+    for candidate in set {
+        votes += u64::from(candidate.votes);
+        value += candidate.value;
+        count += 1;
+        mask |= 1 << (candidate.node.0 & 63);
+    }
+    let stays = |node: &NodeId| mask & (1 << (node.0 & 63)) != 0;
+    let keeps = !incumbents.is_empty() && incumbents.iter().all(stays);
+    // The mask read from its lowest bit.
+    (votes, keeps, value, count, mask.reverse_bits())
+}
+
+/// The clique of the highest [`Rank`]. `candidates` are in ascending order and at most 32; `hears` is asked for each pair once.
 pub(super) fn best_clique(
     candidates: &[Candidate],
+    incumbents: &BTreeSet<NodeId>,
     mut hears: impl FnMut(NodeId, NodeId) -> bool,
 ) -> BTreeSet<NodeId> {
     let count = candidates.len().min(32);
@@ -33,6 +54,7 @@ pub(super) fn best_clique(
     }
     let mut search = Search {
         candidates,
+        incumbents,
         edges: &edges,
         best: 0,
     };
@@ -49,6 +71,7 @@ pub(super) fn best_clique(
 /// Bron and Kerbosch, with a pivot: every maximal clique once. Where all hear all, one.
 struct Search<'a> {
     candidates: &'a [Candidate],
+    incumbents: &'a BTreeSet<NodeId>,
     edges: &'a [u32],
     best: u32,
 }
@@ -71,18 +94,9 @@ impl Search<'_> {
         }
     }
 
-    fn rank(&self, clique: u32) -> (u64, i64, u32, Reverse<u32>) {
-        let votes = bits(clique)
-            .map(|bit| u64::from(self.candidates[bit].votes))
-            .sum();
-        let value = bits(clique).map(|bit| self.candidates[bit].value).sum();
-        // Lowest ids: the mask read from its lowest bit.
-        (
-            votes,
-            value,
-            clique.count_ones(),
-            Reverse(!clique.reverse_bits()),
-        )
+    fn rank(&self, clique: u32) -> Rank {
+        let set = bits(clique).map(|bit| &self.candidates[bit]);
+        rank(set, self.incumbents)
     }
 }
 
@@ -107,7 +121,7 @@ mod tests {
 
     fn best(candidates: &[Candidate], cut: &[(u8, u8)]) -> Vec<u8> {
         let hears = |a: NodeId, b: NodeId| !cut.contains(&(a.0, b.0)) && !cut.contains(&(b.0, a.0));
-        best_clique(candidates, hears)
+        best_clique(candidates, &BTreeSet::new(), hears)
             .into_iter()
             .map(|node| node.0)
             .collect()
@@ -131,6 +145,21 @@ mod tests {
         let mut valued = candidates(&[1, 1, 1]);
         valued[2].value = 10;
         assert_eq!(best(&valued, &[(1, 3)]), [2, 3]);
+    }
+
+    #[test]
+    fn nobody_goes_for_a_set_of_as_many_votes() {
+        let mut valued = candidates(&[1, 1, 1]);
+        valued[0].value = 10;
+        let hears = |a: NodeId, b: NodeId| (a.0, b.0) != (1, 2);
+        let best = |incumbents: &[u8]| {
+            let incumbents = incumbents.iter().map(|id| NodeId(*id)).collect();
+            best_clique(&valued, &incumbents, hears)
+        };
+        assert_eq!(best(&[]), BTreeSet::from([NodeId(1), NodeId(3)]));
+        assert_eq!(best(&[2, 3]), BTreeSet::from([NodeId(2), NodeId(3)]));
+        // A view that is none any more holds nobody back.
+        assert_eq!(best(&[1, 2, 3]), BTreeSet::from([NodeId(1), NodeId(3)]));
     }
 
     #[test]

@@ -57,6 +57,8 @@ impl Core {
                 "accept-data",
             ),
         };
+        // Whoever asked relies on it: a wish that was taken is not forgotten.
+        self.flush_memory();
         self.out.push(Effect::Reply { id, reply });
     }
 

@@ -38,6 +38,12 @@ impl Lives {
         over && self.settled >= self.doubt
     }
 
+    /// The same, by a fencing.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.is_inert() && matches!(self.over, Some((_, Ending::Fenced)))
+    }
+
     /// Whether `life` is over.
     #[must_use]
     pub fn is_over(&self, life: Incarnation) -> bool {

@@ -2,7 +2,7 @@
 //! Who is fenced, when, by whom (failover.md 5). A fencing ends lives: those that were known when it began, and all that nobody
 //! remembers. It says nothing about a life that began later.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::effect::{Effect, EventKind, Reply};
 use super::facts::Ending;
@@ -29,6 +29,8 @@ pub(super) struct Fencing {
     /// What the host was asked for and did not answer: also of jobs that are not needed any more.
     running: BTreeMap<FenceId, Attempt>,
     pub(super) history: VecDeque<FenceStatus>,
+    /// Nodes that showed up after they had been fenced, since when: their daemons may be about to start.
+    returned_ms: BTreeMap<NodeId, u64>,
     draws: u64,
 }
 
@@ -70,14 +72,18 @@ impl Fencing {
 
     /// For the heartbeat.
     pub(super) fn brief(&self) -> BTreeMap<NodeId, FenceBrief> {
-        let brief = |job: &Job| FenceBrief {
-            failed: job.failed,
-            running: matches!(job.phase, Phase::Running(_)),
+        let targets = self.running.values().map(|attempt| &attempt.target);
+        let nodes: BTreeSet<NodeId> = self.jobs.keys().chain(targets).copied().collect();
+        let brief = |node: &NodeId| FenceBrief {
+            failed: self.jobs.get(node).map_or(0, |job| job.failed),
+            running: self.is_running(*node),
         };
-        self.jobs
-            .iter()
-            .map(|(node, job)| (*node, brief(job)))
-            .collect()
+        nodes.iter().map(|node| (*node, brief(node))).collect()
+    }
+
+    /// The node was fenced, and replicates or is heard by somebody.
+    pub(super) fn returned(&mut self, node: NodeId, now_ms: u64) {
+        self.returned_ms.insert(node, now_ms);
     }
 
     /// For people.
@@ -126,11 +132,14 @@ impl Core {
         let never = lives.active == Incarnation::NEVER && self.life(node) == Incarnation::NEVER;
         let left = matches!(lives.over, Some((_, Ending::Left)));
         let early = self.now_ms.saturating_sub(self.started_ms) < timing.initdead_ms;
+        let returned = self.fencing.returned_ms.get(&node);
+        let boots = returned.is_some_and(|at| self.now_ms.saturating_sub(*at) < timing.initdead_ms);
         let spared = !self.cluster.is_host(node)
             || self.hears(node)
             || self.is_member(node)
             || (lives.is_inert() && !(left && self.handler.waits_for(node)))
             || (never && early)
+            || (boots && !self.handler.waits_for(node))
             || self.memory.overrides.is(Key::Maintenance);
         if spared {
             return None;
@@ -206,6 +215,17 @@ impl Core {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % (limit.saturating_add(1))
+    }
+
+    /// Somebody's attempt on `node` is under way. It can't be taken back: what that node begins now ends soon.
+    pub(super) fn is_being_fenced(&self, node: NodeId) -> bool {
+        let busy = |other: &NodeId| {
+            let brief = self
+                .report(*other)
+                .and_then(|report| report.fencing.get(&node));
+            brief.is_some_and(|brief| brief.running)
+        };
+        self.fencing.is_running(node) || self.peers.keys().any(busy)
     }
 
     /// Attempts of other members on `node` that failed.
@@ -316,7 +336,15 @@ impl Core {
             .position(|other| *other == self.me)
             .unwrap_or(0);
         let behind = (mine + count - turn) % count;
-        let patience_ms = self.cluster.timing.deadtime_ms * u64::try_from(behind).unwrap_or(0);
+        // One that a member hears has just booted, or the network is broken between it and some: they may find together.
+        let heard = order.iter().any(|other| {
+            let life = self
+                .report(*other)
+                .and_then(|report| report.hears.get(&node));
+            life.is_some_and(|life| !self.memory.facts.of(node).is_over(*life))
+        });
+        let turns = u64::try_from(behind).unwrap_or(0) + u64::from(heard);
+        let patience_ms = self.cluster.timing.deadtime_ms * turns;
         self.now_ms >= until_ms + patience_ms
     }
 
@@ -407,6 +435,7 @@ impl Core {
             return;
         };
         detail.clone_into(&mut job.detail);
+        self.flush_memory();
         for id in std::mem::take(&mut job.requests) {
             self.out.push(Effect::Reply {
                 id,

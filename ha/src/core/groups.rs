@@ -4,7 +4,6 @@
 use super::cluster::{Cluster, Group, QuorumLoss};
 use super::drbd::DrbdBrief;
 use super::effect::{Action, Effect, EventKind, Operation};
-use super::facts::Ending;
 use super::group::{Consequence, LocalGroup, Underway};
 use super::id::{ActionId, GroupId, NodeId};
 use super::input::Outcome;
@@ -290,24 +289,26 @@ impl Core {
 
     /// The state of a DRBD resource changed. True when it is one of this node's.
     pub(super) fn drbd_changed(&mut self, resource: &str, brief: DrbdBrief) -> bool {
-        let mut new = false;
+        let (mut new, mut connected) = (false, false);
         for group in self.groups.values_mut() {
             for local in &mut group.resources {
-                if local.name == resource && local.drbd.is_some_and(|drbd| drbd != brief) {
+                let before = local.drbd.filter(|_| local.name == resource);
+                if let Some(before) = before.filter(|before| *before != brief) {
+                    connected |= brief.connected && !before.connected;
                     local.drbd = Some(brief);
                     new = true;
                 }
             }
         }
-        if new && brief.connected {
+        if connected {
             self.doubt_fenced_peers(resource);
         }
         self.urgent |= new;
         new
     }
 
-    /// Whoever replicates has booted since it was fenced, and its disk may be recent again: that it was fenced proves nothing
-    /// any more.
+    /// Whoever begins to replicate has booted since it was fenced, and its disk may be recent again: that it was fenced proves
+    /// nothing any more. Nor will an attempt that is not confirmed yet.
     fn doubt_fenced_peers(&mut self, resource: &str) {
         let groups = self.cluster.groups.values();
         let has = |group: &&Group| group.resources.iter().any(|known| known.name() == resource);
@@ -317,9 +318,10 @@ impl Core {
             .collect();
         for node in nodes.into_iter().filter(|node| *node != self.me) {
             let lives = self.memory.facts.of(node);
-            if lives.is_inert() && matches!(lives.over, Some((_, Ending::Fenced))) {
+            if lives.is_fenced() || self.is_being_fenced(node) {
                 let doubt = lives.doubt.max(lives.settled).saturating_add(1);
                 self.memory.facts.doubt(node, doubt);
+                self.fencing.returned(node, self.now_ms);
                 self.persist = true;
             }
         }

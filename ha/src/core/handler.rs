@@ -10,6 +10,7 @@ use super::id::{ActionId, GroupId, NodeId, RequestId};
 use super::input::Outcome;
 use super::machine::Core;
 use super::message::{Holding, Message};
+use super::overrides::Key;
 use super::status::ResourceState;
 
 /// Handlers that wait at the same time; DRBD has one per resource.
@@ -32,6 +33,8 @@ struct Waiting {
     peer: NodeId,
     deadline_ms: u64,
     asked_ms: Option<u64>,
+    /// The connection was seen to be gone: when it is there again nobody has to be fenced.
+    lost: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -121,6 +124,7 @@ impl Core {
             peer,
             deadline_ms: self.now_ms + within_ms,
             asked_ms: None,
+            lost: false,
         });
     }
 
@@ -128,7 +132,10 @@ impl Core {
     pub(super) fn serve_handlers(&mut self) {
         let mut waiting = std::mem::take(&mut self.handler.waiting);
         waiting.retain_mut(|waiting| {
+            waiting.lost |= self.replicates(waiting) == Some(false);
             if let Some(effect) = self.answer_for(waiting) {
+                // The kernel acts on it: what it rests on must be remembered.
+                self.flush_memory();
                 self.out.push(effect);
                 return false;
             }
@@ -136,6 +143,13 @@ impl Core {
             true
         });
         self.handler.waiting = waiting;
+    }
+
+    /// Whether the resource is connected, as far as that is known.
+    fn replicates(&self, waiting: &Waiting) -> Option<bool> {
+        let group = self.groups.get(&waiting.group)?;
+        let resource = group.resources.get(usize::from(waiting.resource))?;
+        resource.drbd.map(|drbd| drbd.connected)
     }
 
     fn answer_for(&self, waiting: &Waiting) -> Option<Effect> {
@@ -147,10 +161,19 @@ impl Core {
                 "the resource is Secondary by now: nobody has to be fenced for it",
             ));
         }
+        if waiting.lost && self.replicates(waiting) == Some(true) {
+            return Some(answer(
+                waiting.id,
+                1,
+                "the peer is connected again: nobody has to be fenced",
+            ));
+        }
         let lives = self.memory.facts.of(waiting.peer);
         let name = self.name(waiting.peer);
         // Who left will not promote, but its disk would still count as UpToDate when it comes back: that is no proof.
-        let fenced = matches!(lives.over, Some((_, Ending::Fenced)));
+        // Nor is a fencing of a life before the last one that was heard.
+        let fenced = matches!(lives.over, Some((_, Ending::Fenced)))
+            && lives.is_over(self.life(waiting.peer));
         if lives.is_inert() && fenced && !self.hears(waiting.peer) {
             return Some(answer(waiting.id, 7, format!("{name} is fenced")));
         }
@@ -207,12 +230,35 @@ impl Core {
             _ if local.holding() != Holding::Released => Outdated::Refused,
             (_, Disk::Outdated) => Outdated::Done,
             (_, Disk::Unknown | Disk::Diskless | Disk::Inconsistent) => Outdated::Unusable,
+            _ if self.may_be_older(from, group, at) => Outdated::Refused,
             (_, Disk::Consistent | Disk::UpToDate) => {
                 self.begin_outdating(from, group, resource);
                 return;
             }
         };
         self.reply_outdated(from, group, resource, outcome);
+    }
+
+    /// The replica of `node` is not UpToDate there, and of another generation than the one here: outdating this one could give
+    /// up what it alone has. Unless the operator wants that.
+    fn may_be_older(&self, node: NodeId, group: GroupId, at: usize) -> bool {
+        if self.memory.overrides.node(Key::AcceptData(group)) == Some(node) {
+            return false;
+        }
+        let Some(local) = self.groups.get(&group) else {
+            return false;
+        };
+        let before = local.resources.iter().take(at);
+        let number = before.filter(|resource| resource.drbd.is_some()).count();
+        let here = local.resources.get(at).and_then(|resource| resource.drbd);
+        let briefs = self
+            .report(node)
+            .and_then(|report| report.groups.get(&group));
+        let there = briefs.and_then(|brief| brief.drbd.get(number));
+        let same = here.zip(there).is_some_and(|(here, there)| {
+            there.disk == Disk::UpToDate || here.generation == there.generation
+        });
+        !same
     }
 
     fn begin_outdating(&mut self, peer: NodeId, group: GroupId, resource: u16) {

@@ -4,12 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::clique::{best_clique, Candidate};
+use super::clique::{best_clique, rank, Candidate, Rank};
 use super::effect::{Effect, EventKind};
 use super::id::{Incarnation, NodeId, ViewId};
 use super::machine::Core;
 use super::message::{Accept, Commit, Electorate, Message, NodeState, Propose};
 use super::planted::{self, Bug};
+
+/// Views that were accepted and not heard of again: of more the oldest are forgotten.
+const CONSENTED_MAX: usize = 16;
 
 /// A committed view.
 #[derive(Clone, Debug)]
@@ -34,6 +37,8 @@ pub(super) struct Membership {
     /// The best set of nodes, and since when.
     candidate: BTreeMap<NodeId, Incarnation>,
     since_ms: u64,
+    /// Views of others that this node accepted since the one it is in: it may be in one of them and have missed the commit.
+    consented: BTreeSet<ViewId>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +90,9 @@ impl Core {
 
     /// Whether `node` could be in a view with this node or others.
     fn is_candidate(&self, node: NodeId) -> bool {
+        if !self.is_live_member(node) && self.is_being_fenced(node) {
+            return false;
+        }
         if node == self.me {
             return self.leaving.is_none() && self.all_probed();
         }
@@ -111,35 +119,68 @@ impl Core {
         hears(a, b) && hears(b, a)
     }
 
-    /// The set of nodes that should be a view, as this node sees it.
-    fn best_view(&self) -> BTreeMap<NodeId, Incarnation> {
-        let nodes = self
-            .cluster
-            .nodes
-            .iter()
-            .filter(|(node, _)| self.is_candidate(**node));
+    /// `node` as this node sees it.
+    fn candidate(&self, node: NodeId) -> Candidate {
+        Candidate {
+            node,
+            votes: self.cluster.nodes.get(&node).map_or(0, |node| node.votes),
+            value: if node == self.me {
+                self.value()
+            } else {
+                self.report(node).map_or(0, |report| report.value)
+            },
+        }
+    }
+
+    /// Members of the view, where it is one still: nobody is gone, or has gone on.
+    fn incumbents(&self) -> BTreeSet<NodeId> {
+        let view = self.membership.view.as_ref();
+        let whole = |view: &&View| {
+            let lives = |node: &NodeId| *node == self.me || self.is_live_member(*node);
+            view.members.keys().all(lives) && !self.is_left_behind(view)
+        };
+        let members = view.filter(whole).map(|view| view.members.keys().copied());
+        members.into_iter().flatten().collect()
+    }
+
+    /// The set of nodes that should be a view, as this node sees it, and what it is worth.
+    fn best_view(&self) -> (BTreeSet<NodeId>, Rank) {
+        let nodes = self.cluster.nodes.keys().copied();
         let candidates: Vec<Candidate> = nodes
-            .map(|(id, node)| Candidate {
-                node: *id,
-                votes: node.votes,
-                value: if *id == self.me {
-                    self.value()
-                } else {
-                    self.report(*id).map_or(0, |report| report.value)
-                },
-            })
+            .filter(|node| self.is_candidate(*node))
+            .map(|node| self.candidate(node))
             .collect();
-        let best: BTreeSet<NodeId> = best_clique(&candidates, |a, b| self.mutual(a, b));
-        best.into_iter()
-            .map(|node| (node, self.life(node)))
-            .collect()
+        let incumbents = self.incumbents();
+        let best = best_clique(&candidates, &incumbents, |a, b| self.mutual(a, b));
+        let set = candidates.iter().filter(|other| best.contains(&other.node));
+        let worth = rank(set, &incumbents);
+        (best, worth)
+    }
+
+    /// Whether a view of `members` is one that this node wants, or at least the beginning of it. Where two nodes don't hear each
+    /// other, each proposes a view without the other one: those who hear both have to stand by one of them.
+    fn prefers(&self, members: &BTreeMap<NodeId, Incarnation>) -> bool {
+        let doomed = |node: &NodeId| !self.is_live_member(*node) && self.is_being_fenced(*node);
+        if members.keys().any(doomed) {
+            return false;
+        }
+        let (best, worth) = self.best_view();
+        if members.keys().all(|node| best.contains(node)) {
+            return true;
+        }
+        let set: Vec<Candidate> = members.keys().map(|node| self.candidate(*node)).collect();
+        rank(set.iter(), &self.incumbents()) >= worth
     }
 
     /// Proposes a view where that is this node's turn; repeats what got lost.
     pub(super) fn form_view(&mut self) {
         self.leave_excluded();
         self.repeat_commit();
-        let best = self.best_view();
+        let (best, _) = self.best_view();
+        let best: BTreeMap<NodeId, Incarnation> = best
+            .into_iter()
+            .map(|node| (node, self.life(node)))
+            .collect();
         if best != self.membership.candidate {
             self.membership.candidate = best;
             self.membership.since_ms = self.now_ms;
@@ -222,7 +263,7 @@ impl Core {
             members,
             electorate,
         };
-        self.accept(&propose);
+        self.promise(&propose);
         self.membership.proposal = Some(Proposal {
             accepts: BTreeMap::from([(self.me, self.consent(view))]),
             sent_ms: self.now_ms,
@@ -270,12 +311,9 @@ impl Core {
         self.memory.accepted.map_or(0, |view| view.epoch)
     }
 
-    /// Remembers the promise: no lower view any more, and these lives may own something from now on.
-    fn accept(&mut self, propose: &Propose) {
+    /// Remembers the promise: no lower view any more.
+    fn promise(&mut self, propose: &Propose) {
         self.memory.accepted = Some(propose.view);
-        for (node, life) in &propose.members {
-            self.memory.facts.activate(*node, *life);
-        }
         let electorate = &propose.electorate;
         let known = *electorate == self.memory.electorate;
         if !known && !self.memory.pending.contains(electorate) {
@@ -311,10 +349,22 @@ impl Core {
         if !genuine || !includes_me || !hears_all || !ready || !(again || higher) {
             return;
         }
+        if !again && !self.prefers(&propose.members) {
+            return;
+        }
         if !again {
             // A lower proposal of this node can't be committed any more.
             self.membership.proposal = None;
-            self.accept(&propose);
+            self.membership.consented.insert(view);
+            if self.membership.consented.len() > CONSENTED_MAX {
+                self.membership.consented.pop_first();
+            }
+            self.promise(&propose);
+            // Once all have accepted, these lives may own something. Until then it is only the proposer's wish: one that
+            // nobody follows makes nobody dangerous.
+            for (node, life) in &propose.members {
+                self.memory.facts.activate(*node, *life);
+            }
         }
         let consent = self.consent(view);
         self.send(from, Message::Accept(Box::new(consent)));
@@ -373,7 +423,9 @@ impl Core {
             match members.get(node) {
                 Some(life) => {
                     facts.activate(*node, *life);
-                    facts.settle(*node, view.epoch);
+                    // It is here, so no other life of it is.
+                    let doubt = facts.of(*node).doubt;
+                    facts.settle(*node, view.epoch.max(doubt));
                 }
                 None if amnesia => facts.doubt(*node, view.epoch),
                 None => {}
@@ -410,6 +462,9 @@ impl Core {
         self.memory.facts.merge(&commit.facts);
         self.memory.electorate = commit.electorate.clone();
         self.memory.pending = commit.pending.clone();
+        self.membership
+            .consented
+            .retain(|view| view.epoch > commit.view.epoch);
         self.membership.view = Some(View {
             id: commit.view,
             members: commit.members.clone(),
@@ -489,12 +544,12 @@ impl Core {
         if self.cluster.quorum.two_node {
             return;
         }
-        let accepted = self.accepted_epoch();
         let own = view.id;
+        let consented = &self.membership.consented;
         let excluding = self.peers.keys().find(|node| {
             let report = self.report(**node).filter(|report| report.quorate);
             let other = report.and_then(|report| report.view);
-            other.is_some_and(|other| other != own && other.epoch > accepted)
+            other.is_some_and(|other| other.epoch > own.epoch && !consented.contains(&other))
         });
         let Some(node) = excluding.copied() else {
             return;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::effect::EventKind;
-use super::facts::Ending;
+use super::facts::{Ending, Facts, Lives};
 use super::id::{Incarnation, NodeId};
 use super::machine::Core;
 use super::message::{Heartbeat, Holding, NodeState};
@@ -57,6 +57,7 @@ impl Core {
 
     /// True when it says something new.
     pub(super) fn heartbeat(&mut self, from: NodeId, heartbeat: Box<Heartbeat>) -> bool {
+        let returned = self.returned_by(&heartbeat.facts);
         let Some(peer) = self.peers.get_mut(&from) else {
             return false;
         };
@@ -73,9 +74,22 @@ impl Core {
         }
         new |= self.memory.overrides.merge(&heartbeat.overrides);
         peer.report = Some(heartbeat);
+        for node in returned {
+            self.fencing.returned(node, self.now_ms);
+        }
         self.persist |= new;
         self.urgent |= new;
         true
+    }
+
+    /// Nodes that, as somebody else says, showed up after they had been fenced, or while that was under way.
+    fn returned_by(&self, facts: &Facts) -> Vec<NodeId> {
+        let returns = |(node, lives): &(&NodeId, &Lives)| {
+            let known = self.memory.facts.of(**node);
+            lives.doubt > known.doubt || (known.is_fenced() && lives.active > known.active)
+        };
+        let returned = facts.0.iter().filter(returns);
+        returned.map(|(node, _)| *node).collect()
     }
 
     /// It promised to do nothing any more in this life.

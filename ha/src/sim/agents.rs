@@ -56,10 +56,10 @@ impl World {
         let Some(action) = current.and_then(|sim| sim.actions.get(&id)).cloned() else {
             return;
         };
-        let waits = self
-            .nodes
-            .get(&node)
-            .is_some_and(|sim| sim.asked.values().any(|asked| *asked == Asked::Promote(id)));
+        let waits = self.nodes.get(&node).is_some_and(|sim| {
+            sim.answered.contains(&id)
+                || sim.asked.values().any(|asked| *asked == Asked::Promote(id))
+        });
         if waits {
             return;
         }

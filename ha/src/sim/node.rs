@@ -42,6 +42,8 @@ pub(super) struct SimNode {
     /// Actions under way.
     pub(super) actions: BTreeMap<ActionId, Action>,
     pub(super) asked: BTreeMap<RequestId, Asked>,
+    /// Promotions whose handler has answered.
+    pub(super) answered: BTreeSet<ActionId>,
     pub(super) agents: BTreeMap<GroupId, Agents>,
     /// The daemon ends between two effects of the step after so many.
     pub(super) crash_after: Option<usize>,
@@ -76,6 +78,7 @@ impl SimNode {
             active: BTreeSet::new(),
             actions: BTreeMap::new(),
             asked: BTreeMap::new(),
+            answered: BTreeSet::new(),
             agents: BTreeMap::new(),
             crash_after: None,
             restart_ms: 0,
@@ -124,6 +127,7 @@ impl SimNode {
         self.daemons += 1;
         self.actions.clear();
         self.asked.clear();
+        self.answered.clear();
         self.tick_ms = None;
         self.late.clear();
         self.crash_after = None;

@@ -153,17 +153,33 @@ impl Replicas {
         }
     }
 
-    /// It is there again.
+    /// It is there again. A Primary that worked with its peer's data takes no other data than that, unless it is connected
+    /// and fetches what is missing.
     pub(super) fn attach(&mut self, at: usize) {
+        let (here, there) = (&self.both[at], &self.both[1 - at]);
+        let exposed = here.role == Role::Primary && here.generation != there.generation;
+        if exposed && !self.connected {
+            return;
+        }
         let here = &mut self.both[at];
         if let Some(disk) = here.detached.take() {
             here.disk = disk;
         }
     }
 
-    /// The two see each other: whoever has the older data fetches it. True when a resync begins.
-    pub(super) fn connect(&mut self) -> bool {
+    /// Its driver would run the handler: it has data that could go on without the peer.
+    pub(super) fn would_fence(&self, at: usize) -> bool {
+        self.is_frozen(at) && self.both[at].disk >= Disk::Consistent
+    }
+
+    /// The two see each other: whoever has the older data fetches it; disks that are away are attached where `attach`. True when
+    /// a resync begins.
+    pub(super) fn connect(&mut self, attach: bool) -> bool {
         self.connected = true;
+        if attach {
+            self.attach(0);
+            self.attach(1);
+        }
         for replica in &mut self.both {
             replica.peer_outdated = false;
         }
@@ -299,7 +315,7 @@ mod tests {
 
     fn connected() -> Replicas {
         let mut replicas = Replicas::new("r0", GroupId(1), 0, [NodeId(1), NodeId(2)]);
-        replicas.connect();
+        replicas.connect(false);
         replicas
     }
 
@@ -329,6 +345,19 @@ mod tests {
         replicas.promote(0).expect("the data is there");
         let [a, b] = generations(&replicas);
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn a_primary_takes_no_older_disk_while_it_is_alone() {
+        let mut replicas = connected();
+        replicas.promote(0).expect("the data is there");
+        replicas.detach(0);
+        replicas.write(0);
+        replicas.connected = false;
+        replicas.attach(0);
+        assert_eq!(replicas.both[0].disk, Disk::Diskless);
+        assert!(replicas.connect(true), "it fetches what it missed");
+        assert_eq!(replicas.both[0].disk, Disk::Inconsistent);
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl World {
             return;
         }
         if open {
-            let resync = self.replicas[resource].connect();
+            let resync = self.replicas[resource].connect(self.calm);
             self.tell(|| format!("{}: connected", self.replicas[resource].name));
             if resync {
                 let resync = self.replicas[resource].resync;
@@ -89,11 +89,12 @@ impl World {
         let Some(sim) = self.nodes.get(&node).filter(|sim| sim.on && frozen) else {
             return;
         };
+        let would = self.replicas[resource].would_fence(at);
         let asking = sim
             .asked
             .values()
             .any(|asked| *asked == Asked::PeerLost(resource));
-        if sim.runs() && sim.core.is_some() && !asking {
+        if would && sim.runs() && sim.core.is_some() && !asking {
             self.tell(|| format!("{node}: fence-peer for {}", self.replicas[resource].name));
             self.ask(node, resource, Asked::PeerLost(resource), 600_000);
         }
@@ -128,9 +129,53 @@ impl World {
         Outcome::Ok
     }
 
-    /// The handler has its answer.
-    pub(super) fn handler_done(&mut self, node: NodeId, asked: Asked, code: u8, reason: &str) {
+    /// The handler has its answer, and ends.
+    pub(super) fn handler_answers(&mut self, node: NodeId, asked: Asked, code: u8, reason: &str) {
         self.tell(|| format!("{node}: fence-peer answers {code}: {reason}"));
+        let Some(sim) = self.nodes.get_mut(&node) else {
+            return;
+        };
+        let (boots, daemon) = (sim.boots, sim.daemons);
+        if let Asked::Promote(id) = asked {
+            sim.answered.insert(id);
+        }
+        let delay_ms = self.chance.range(1, 20);
+        self.at(
+            delay_ms,
+            Happening::HandlerAnswer {
+                node,
+                boots,
+                daemon,
+                asked,
+                code,
+            },
+        );
+    }
+
+    /// The kernel of `node` gets the handler's answer, whatever became of the daemon: but for a promotion, which died with it.
+    pub(super) fn handler_answer(
+        &mut self,
+        node: NodeId,
+        (boots, daemon): (u64, u64),
+        asked: Asked,
+        code: u8,
+    ) {
+        let Some(sim) = self.nodes.get(&node).filter(|sim| sim.boots == boots) else {
+            return;
+        };
+        if sim.frozen {
+            self.at(
+                500,
+                Happening::HandlerAnswer {
+                    node,
+                    boots,
+                    daemon,
+                    asked,
+                    code,
+                },
+            );
+            return;
+        }
         let fenced = matches!(code, 3 | 4 | 5 | 7);
         match asked {
             Asked::Operator => {}
@@ -142,6 +187,7 @@ impl World {
                     self.check_writers();
                 }
             }
+            Asked::Promote(_) if sim.daemons != daemon => {}
             Asked::Promote(id) => {
                 let action = self
                     .nodes

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::chance::Chance;
 use super::fault::{Device, Fault};
 use super::net::Net;
-use super::node::SimNode;
+use super::node::{Asked, SimNode};
 use super::replica::Replicas;
 use super::scene::Scene;
 use crate::core::effect::{Effect, Reply};
@@ -78,6 +78,14 @@ pub(super) enum Happening {
     Handler {
         node: NodeId,
         resource: usize,
+    },
+    /// The kernel gets what a handler found out.
+    HandlerAnswer {
+        node: NodeId,
+        boots: u64,
+        daemon: u64,
+        asked: Asked,
+        code: u8,
     },
     Second,
 }
@@ -236,6 +244,13 @@ impl World {
             }
             Happening::Report { node, resource } => self.deliver_report(node, resource),
             Happening::Handler { node, resource } => self.run_handler(node, resource),
+            Happening::HandlerAnswer {
+                node,
+                boots,
+                daemon,
+                asked,
+                code,
+            } => self.handler_answer(node, (boots, daemon), asked, code),
             Happening::Second => self.second(),
         }
     }
@@ -386,7 +401,7 @@ impl World {
                     .and_then(|sim| sim.asked.remove(&id));
                 match (asked, reply) {
                     (Some(asked), Reply::FencePeer { code, reason }) => {
-                        self.handler_done(node, asked, code, &reason)
+                        self.handler_answers(node, asked, code, &reason);
                     }
                     (_, reply) => self.tell(|| format!("{node} replies: {reply:?}")),
                 }

@@ -2,6 +2,7 @@
 //! Each decision by itself; the whole is tried in `sim`.
 
 mod guard;
+mod handler;
 mod placement;
 mod quorum;
 mod takeover;

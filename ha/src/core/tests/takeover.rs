@@ -26,7 +26,10 @@ pub(super) struct Trial {
     mail: Vec<(u8, u8, u64, Message)>,
     done: Vec<(u8, ActionId, Outcome)>,
     fences: Vec<(u8, FenceId, u8)>,
+    held: BTreeSet<(u8, FenceId)>,
     pub(super) refuse_fencing: bool,
+    /// Devices act at once and answer when this is over.
+    pub(super) hold_answers: bool,
     /// Every attempt: by whom, whom.
     pub(super) fenced_by: Vec<(u8, u8)>,
     pub(super) starts: usize,
@@ -47,7 +50,9 @@ impl Trial {
             mail: Vec::new(),
             done: Vec::new(),
             fences: Vec::new(),
+            held: BTreeSet::new(),
             refuse_fencing: false,
+            hold_answers: false,
             fenced_by: Vec::new(),
             starts: 0,
             replies: Vec::new(),
@@ -130,6 +135,15 @@ impl Trial {
             request,
         };
         self.feed(node, input);
+    }
+
+    /// What the core wants when it is asked that; nothing of it is done.
+    pub(super) fn effects_of(&self, node: u8, request: Control) -> Vec<Effect> {
+        let id = RequestId(1);
+        let mut effects = Vec::new();
+        let mut core = self.cores[&node].clone();
+        core.step(self.now_ms, Input::Control { id, request }, &mut effects);
+        effects
     }
 
     pub(super) fn status(&self, node: u8) -> Status {
@@ -250,13 +264,26 @@ impl Trial {
             for (node, id, outcome) in std::mem::take(&mut self.done) {
                 self.feed(node, Input::ActionDone { id, outcome });
             }
-            for (node, id, target) in std::mem::take(&mut self.fences) {
-                let result = if self.refuse_fencing {
+            let fences = std::mem::take(&mut self.fences);
+            for (node, id, target) in fences {
+                if self.hold_answers {
+                    let begins = !self.held.contains(&(node, id));
+                    if begins {
+                        self.power_off(target);
+                        self.held.insert((node, id));
+                    }
+                    self.fences.push((node, id, target));
+                    continue;
+                }
+                let held = self.held.remove(&(node, id));
+                let result = if self.refuse_fencing && !held {
                     Err("refused".to_owned())
                 } else {
-                    self.power_off(target);
                     Ok(())
                 };
+                if result.is_ok() && !held {
+                    self.power_off(target);
+                }
                 self.feed(node, Input::FenceDone { id, result });
             }
             for (from, to, life, message) in std::mem::take(&mut self.mail) {
@@ -274,7 +301,7 @@ impl Trial {
     }
 }
 
-fn pair() -> Trial {
+pub(super) fn pair() -> Trial {
     let mut trial = Trial::new(with_groups(cluster(2), vec![group("db", &[1, 2], 10)]));
     trial.start_all();
     trial.run(10_000);

@@ -103,3 +103,67 @@ fn a_daemon_that_leaves_is_not_fenced_and_its_groups_move() {
     assert_eq!(trial.running("a"), [3]);
     assert!(trial.fenced_by.is_empty());
 }
+
+/// The first two don't hear each other, and both hear the third: it stands by one of them, whoever asks.
+#[test]
+fn a_view_that_works_is_not_given_up_for_one_of_as_many_votes() {
+    let mut trial = Trial::new(with_groups(cluster(3), vec![group("a", &[1, 3], 0)]));
+    trial.refuse_fencing = true;
+    trial.start_all();
+    trial.run(10_000);
+    trial.cut(1, 2);
+    trial.run(15_000);
+    let settled = trial.status(3).view;
+    trial.run(60_000);
+    assert_eq!(trial.status(3).view, settled, "no view after another");
+    assert!(trial.status(3).quorate);
+}
+
+/// Whom the others left out, and who boots after a fencing, is not dangerous by wishing for a view.
+#[test]
+fn a_node_that_is_left_out_is_fenced_once() {
+    let mut trial = Trial::new(with_groups(cluster(3), vec![group("a", &[1, 2], 0)]));
+    trial.start_all();
+    trial.run(10_000);
+    trial.cut(1, 2);
+    trial.run(30_000);
+    let fenced = trial.fenced_by.clone();
+    assert_eq!(fenced.len(), 1, "{fenced:?}");
+    trial.start(fenced[0].1);
+    trial.run(120_000);
+    assert_eq!(trial.fenced_by, fenced);
+    assert!(trial.is_running(fenced[0].1));
+}
+
+/// An attempt that is under way can't be taken back: its target does not become a member, whose loss would need another one.
+#[test]
+fn a_node_that_is_being_fenced_does_not_join() {
+    let mut trial = Trial::new(with_groups(cluster(3), vec![group("a", &[1, 3], 0)]));
+    trial.start_all();
+    trial.run(10_000);
+    trial.power_off(3);
+    trial.hold_answers = true;
+    trial.run(10_000);
+    assert_eq!(trial.fenced_by.len(), 1);
+    trial.start(3);
+    trial.run(10_000);
+    assert_eq!(members(&trial, 1), [1, 2]);
+    assert_eq!(trial.status(3).state, NodeState::Joining);
+    trial.hold_answers = false;
+    trial.run(5000);
+    assert_eq!(members(&trial, 1), [1, 2, 3]);
+    assert_eq!(trial.fenced_by.len(), 1);
+}
+
+/// Whom another member hears has just booted, or the network is broken in part: not fenced at once.
+#[test]
+fn a_node_that_a_member_hears_gets_time() {
+    let mut trial = Trial::new(with_groups(cluster(3), vec![group("a", &[2, 3], 0)]));
+    trial.start_all();
+    trial.run(10_000);
+    trial.cut(1, 3);
+    trial.run(9000);
+    assert!(trial.fenced_by.is_empty(), "{:?}", trial.fenced_by);
+    trial.run(10_000);
+    assert_eq!(trial.fenced_by.len(), 1);
+}
