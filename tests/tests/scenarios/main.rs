@@ -15,6 +15,7 @@ mod drbdmeta_of_debian;
 mod fencing;
 mod flush_and_fua;
 mod had;
+mod had_and_pacemaker;
 mod helpers;
 mod initial_sync_and_failover;
 mod ipv6;
