@@ -3,7 +3,7 @@
 
 use drbd_ha::sim::{cases, play_case, Options};
 
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 4;
 
 #[test]
 fn every_case_ends_as_it_should() {

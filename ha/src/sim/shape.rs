@@ -108,7 +108,8 @@ impl Shape {
             },
             fencing: FencingRules {
                 delay_base_ms: 0,
-                delay_priority_ms: 2500,
+                // Longer than the device takes: else the loser of a race shoots back before it is off.
+                delay_priority_ms: 5000,
                 delay_random_ms: 1000,
                 attempts_max: 10,
                 levels: (1..=self.hosts).map(|id| (NodeId(id), 1)).collect(),
