@@ -3,7 +3,7 @@
 
 use drbd_ha::sim::{play, Options};
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 60;
 
 #[test]
 fn nothing_runs_twice_and_everything_runs_again() {
@@ -20,7 +20,7 @@ fn nothing_runs_twice_and_everything_runs_again() {
     }
     // A world in which nothing happens proves nothing.
     assert!(
-        steps > 100_000 && fenced > 50,
+        steps > 100_000 && fenced > 30,
         "{steps} steps, {fenced} fencings"
     );
 }

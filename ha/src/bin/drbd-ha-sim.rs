@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use drbd_ha::sim::{play, shrink, Failure, Options};
+use drbd_ha::sim::{cases, play, play_case, shrink, Failure, Options};
 
 /// Play the fail-over core in a world of faults, and check that nothing ever runs twice and everything runs again.
 #[derive(Debug, Parser)]
@@ -25,6 +25,9 @@ struct Arguments {
     /// Replay this seed and tell every step.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Play this case instead, with the delays of --seed, and tell every step; `list` tells their names.
+    #[arg(long, value_name = "NAME")]
+    case: Option<String>,
     /// Faults to play in a replay, like 0,3,7.
     #[arg(long, value_name = "LIST", requires = "seed", value_delimiter = ',')]
     keep: Option<Vec<usize>>,
@@ -41,9 +44,41 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(name) = &arguments.case {
+        return one_case(name, arguments.seed.unwrap_or(0));
+    }
     match arguments.seed {
         Some(seed) => replay(seed, &arguments),
         None => many(&arguments),
+    }
+}
+
+fn one_case(name: &str, seed: u64) -> ExitCode {
+    let options = Options {
+        keep: None,
+        trace: true,
+    };
+    match play_case(name, seed, &options) {
+        Some(Ok(played)) => {
+            println!(
+                "{name}: {} steps, {} fenced, all is well",
+                played.steps, played.fenced
+            );
+            ExitCode::SUCCESS
+        }
+        Some(Err(failure)) => {
+            println!("{failure}");
+            ExitCode::FAILURE
+        }
+        None => {
+            println!("{}", cases().join("\n"));
+            if name == "list" {
+                ExitCode::SUCCESS
+            } else {
+                eprintln!("error: there is no case called {name:?}; these are all");
+                ExitCode::FAILURE
+            }
+        }
     }
 }
 

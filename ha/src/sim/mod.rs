@@ -4,6 +4,8 @@
 //! at each moment (`oracle`), and after the faults everything has to run again (`story`).
 
 mod agents;
+mod case;
+mod cases;
 mod chance;
 mod devices;
 mod fault;
@@ -13,6 +15,7 @@ mod oracle;
 mod replica;
 mod replication;
 mod scene;
+mod shape;
 mod story;
 mod trouble;
 mod world;
@@ -95,6 +98,24 @@ pub fn play(seed: u64, options: &Options) -> Result<Played, Failure> {
             faults: world.faults.len(),
         }),
     }
+}
+
+/// Names of the cases: stories whose faults and outcome are given, for [`play_case`].
+#[must_use]
+pub fn cases() -> Vec<&'static str> {
+    cases::all().iter().map(|case| case.name).collect()
+}
+
+/// Plays the case called `name` with the delays of `seed`. `None` when there is none of that name.
+///
+/// # Errors
+///
+/// When an oracle finds something wrong, or the outcome is another one.
+#[must_use]
+pub fn play_case(name: &str, seed: u64, options: &Options) -> Option<Result<Played, Failure>> {
+    let cases = cases::all();
+    let case = cases.iter().find(|case| case.name == name)?;
+    Some(case::play(case, seed, options))
 }
 
 /// The faults that a failing story needs: the others are left out, one after another, as long as it fails in the same way.

@@ -90,6 +90,12 @@ impl Replicas {
         here.role == Role::Primary && data && (self.connected || here.peer_outdated)
     }
 
+    /// Both have everything, and the next write goes to both.
+    pub(super) fn is_in_sync(&self) -> bool {
+        let good = |replica: &Replica| replica.disk == Disk::UpToDate;
+        self.connected && self.both.iter().all(good)
+    }
+
     /// Its I/O stands still until the peer is fenced or comes back.
     pub(super) fn is_frozen(&self, at: usize) -> bool {
         let here = &self.both[at];

@@ -19,14 +19,19 @@ impl World {
             return;
         };
         self.tell(|| format!("-- fault {number}: {fault:?}"));
-        match fault {
+        self.happens(&fault);
+    }
+
+    /// This happens, now.
+    pub(super) fn happens(&mut self, fault: &Fault) {
+        match *fault {
             Fault::CutLink { .. }
             | Fault::CutPair { .. }
             | Fault::Isolate { .. }
             | Fault::Partition { .. }
             | Fault::Heal
             | Fault::Weather { .. } => {
-                self.break_net(&fault);
+                self.break_net(fault);
                 self.watch_replication();
             }
             Fault::Move { at, group, to } => self.operator(at, Control::Move(group, Some(to))),
@@ -60,7 +65,7 @@ impl World {
             | Fault::KillDaemon { .. }
             | Fault::LoseState { .. }
             | Fault::Detach { .. }
-            | Fault::Leave { .. } => self.break_node(&fault),
+            | Fault::Leave { .. } => self.break_node(fault),
         }
     }
 

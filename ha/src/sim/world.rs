@@ -112,6 +112,8 @@ pub(super) struct World {
     pub(super) fenced: Vec<(u64, NodeId)>,
     pub(super) requests: u64,
     pub(super) calm: bool,
+    /// What is switched off stays off.
+    pub(super) keep_off: bool,
     pub(super) trace: bool,
     pub(super) failure: Option<String>,
 }
@@ -139,6 +141,7 @@ impl World {
             fenced: Vec::new(),
             requests: 0,
             calm: false,
+            keep_off: false,
             failure: None,
             scene,
             chance,
@@ -576,7 +579,9 @@ impl World {
             }
         }
         self.watch_replication();
-        self.at(for_ms, Happening::Boot { node, boots });
+        if !self.keep_off {
+            self.at(for_ms, Happening::Boot { node, boots });
+        }
     }
 
     fn second(&mut self) {
