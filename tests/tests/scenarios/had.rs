@@ -38,6 +38,7 @@ fn play(name: &str, pairing: Pairing, story: Story) {
 }
 
 #[test]
+#[ignore = "full: not played yet"]
 fn had_power_cut() {
     play("had_power_cut", Pairing::OursOurs, power_cut);
 }
