@@ -5,13 +5,13 @@
 //! Pacemaker's own programs cost an emulated machine half a second each.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result};
 use drbd_qemu::Kind;
 
-use crate::cib::{Cib, ADDRESS, MOUNT, SERVICE};
+use crate::cib::Cib;
 use crate::cluster::{Cluster, Pairing, Setup};
+use crate::services::LIMIT;
 use crate::side::Side;
 use crate::wait;
 
@@ -25,9 +25,6 @@ const HANDLERS: [&str; 4] = [
     "crm-fence-peer.sh",
     "crm-unfence-peer.sh",
 ];
-
-/// For what a cluster does: elect, fence, promote, mount.
-pub const LIMIT: Duration = Duration::from_secs(150);
 
 /// Lines of each log that are shown when a scenario fails.
 const LOG_LINES: u32 = 60;
@@ -189,50 +186,6 @@ impl<'a> Pacemaker<'a> {
         Ok(())
     }
 
-    /// Whether all services run on that node: Primary, mounted, address.
-    ///
-    /// # Errors
-    ///
-    /// If the node is gone.
-    pub fn is_active(&self, side: &Side) -> Result<Vec<&'static str>> {
-        let script = format!(
-            "grep -q ' {MOUNT} ' /proc/mounts && echo mounted; ip -4 -o addr show dev eth1 | grep -qF {ADDRESS} && echo address
-             [ -e {SERVICE} ] && echo service; true"
-        );
-        let said = side.sh(&script)?;
-        let words = ["mounted", "address", "service"];
-        Ok(words
-            .into_iter()
-            .filter(|word| said.contains(word))
-            .collect())
-    }
-
-    /// Waits until all services run on that node.
-    ///
-    /// # Errors
-    ///
-    /// After [`LIMIT`].
-    pub fn wait_active(&self, side: &Side) -> Result<()> {
-        let what = format!("the services on {}", side.name());
-        wait::until(
-            &what,
-            LIMIT,
-            || self.is_active(side),
-            |seen| seen.len() == 3,
-        )
-        .map(drop)
-    }
-
-    /// Waits until no service runs on that node any more.
-    ///
-    /// # Errors
-    ///
-    /// After [`LIMIT`].
-    pub fn wait_idle(&self, side: &Side) -> Result<()> {
-        let what = format!("no services on {}", side.name());
-        wait::until(&what, LIMIT, || self.is_active(side), Vec::is_empty).map(drop)
-    }
-
     /// The constraint of the fence-peer handler as one line; empty if there is none.
     ///
     /// # Errors
@@ -301,46 +254,5 @@ impl<'a> Pacemaker<'a> {
             eprintln!("{}", self.logs());
         }
         told
-    }
-
-    /// Two good copies with an empty file system, and everything down: what a cluster takes over.
-    ///
-    /// # Errors
-    ///
-    /// If any of it fails.
-    pub fn make_file_system(&self) -> Result<()> {
-        let (alpha, beta) = (&self.cluster.alpha, &self.cluster.beta);
-        if alpha.is_ours() && beta.is_ours() {
-            self.cluster.up_without_sync()?;
-            alpha.primary()?;
-        } else {
-            self.cluster.up_and_synced()?;
-        }
-        alpha.sh("mkfs.ext4 -q /dev/drbd0 && sync")?;
-        alpha.secondary()?;
-        for side in [alpha, beta] {
-            let view = side.wait_healthy()?;
-            ensure!(view.role == "Secondary", "{}: {view:?}", side.name());
-        }
-        alpha.down()?;
-        beta.down()
-    }
-
-    /// The two nodes, the one with the services first.
-    ///
-    /// # Errors
-    ///
-    /// If none has them within [`LIMIT`].
-    pub fn wait_placed(&self) -> Result<(&'a Side, &'a Side)> {
-        let [alpha, beta] = self.cluster.sides();
-        let look = || Ok((self.is_active(alpha)?, self.is_active(beta)?));
-        let seen = wait::until("the services on a node", LIMIT, look, |(one, two)| {
-            one.len() == 3 || two.len() == 3
-        })?;
-        Ok(if seen.0.len() == 3 {
-            (alpha, beta)
-        } else {
-            (beta, alpha)
-        })
     }
 }

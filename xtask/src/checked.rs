@@ -13,6 +13,8 @@ use crate::workspace;
 pub struct Checked {
     /// Its package.
     pub package: &'static str,
+    /// Its own name, in a package of several.
+    pub binary: &'static str,
 }
 
 impl Checked {
@@ -20,7 +22,7 @@ impl Checked {
         let mut command = workspace::cargo();
         command
             .args(["run", "--quiet", "--profile=sim", "--package"])
-            .args([self.package, "--"]);
+            .args([self.package, "--bin", self.binary, "--"]);
         command
     }
 

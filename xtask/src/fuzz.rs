@@ -16,6 +16,7 @@ const FRESH_SECONDS: &str = "120";
 
 const PROGRAM: Checked = Checked {
     package: "drbd-fuzz",
+    binary: "drbd-fuzz",
 };
 
 /// Runs the fuzzer with `arguments`; its exit code becomes ours.

@@ -40,7 +40,13 @@ enum Task {
     /// Boot two nodes with this module and these tools, with a shell into each.
     Vm(PassedOn),
     /// Play the engine in a world of faults: thousands of seeds, each replayed with one command.
-    Sim(PassedOn),
+    Sim {
+        /// The fail-over core instead, given first: clusters, networks, fence devices.
+        #[arg(long)]
+        ha: bool,
+        #[command(flatten)]
+        passed: PassedOn,
+    },
     /// Feed broken input to every decoder: the configuration, netlink, metadata, the wire.
     Fuzz(PassedOn),
     /// Write the documents that are made from tables: docs/netlink/drbd.yaml.
@@ -85,7 +91,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo(passed) => return scenario::run(Program::Demo, &passed.arguments),
         Task::Bench(passed) => return scenario::run(Program::Bench, &passed.arguments),
         Task::Vm(passed) => return scenario::run(Program::Vm, &passed.arguments),
-        Task::Sim(passed) => return sim::run(&passed.arguments),
+        Task::Sim { ha, passed } => return sim::run(ha, &passed.arguments),
         Task::Fuzz(passed) => return fuzz::run(&passed.arguments),
         Task::Docs => docs::run()?,
         Task::Tidy => tidy::run()?,

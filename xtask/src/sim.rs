@@ -17,15 +17,23 @@ const FRESH_SECONDS: &str = "300";
 
 const PROGRAM: Checked = Checked {
     package: "drbd-sim",
+    binary: "drbd-sim",
 };
 
-/// Runs the simulator with `arguments`; its exit code becomes ours.
+/// The same for the fail-over core.
+const FAIL_OVER: Checked = Checked {
+    package: "drbd-ha",
+    binary: "drbd-ha-sim",
+};
+
+/// Runs the simulator, the one of the fail-over core where `fail_over`, with `arguments`; its exit code becomes ours.
 ///
 /// # Errors
 ///
 /// When it cannot be started.
-pub fn run(arguments: &[String]) -> Result<ExitCode> {
-    PROGRAM.run(arguments)
+pub fn run(fail_over: bool, arguments: &[String]) -> Result<ExitCode> {
+    let program = if fail_over { FAIL_OVER } else { PROGRAM };
+    program.run(arguments)
 }
 
 /// Plays a fixed set of seeds; with `full`, then fresh ones for some minutes. Without, the verdict about a change does not
@@ -37,20 +45,27 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
 pub fn test(full: bool) -> Result<Verdicts> {
     let fixed = ["--first", "0", "--seeds", FIXED_SEEDS];
     let fresh = ["--time", FRESH_SECONDS, "--seeds", "1000000"];
-    PROGRAM.test(&fixed, &fresh, full)
+    let mut verdicts = PROGRAM.test(&fixed, &fresh, full)?;
+    verdicts += FAIL_OVER.test(&fixed, &fresh, full)?;
+    Ok(verdicts)
 }
 
-/// The test that the simulator finds what is planted.
+/// The tests that both simulators find what is planted.
 ///
 /// # Errors
 ///
 /// When it cannot be started.
 pub fn planted() -> Result<Verdicts> {
-    verdicts::of_run(workspace::cargo().args([
-        "test",
-        "--profile=sim",
-        "--package=drbd-sim",
-        "--features=planted-bugs",
-        "--test=planted",
-    ]))
+    let mut verdicts = Verdicts::default();
+    for package in [PROGRAM.package, FAIL_OVER.package] {
+        verdicts += verdicts::of_run(workspace::cargo().args([
+            "test",
+            "--profile=sim",
+            "--package",
+            package,
+            "--features=planted-bugs",
+            "--test=planted",
+        ]))?;
+    }
+    Ok(verdicts)
 }

@@ -11,11 +11,13 @@ use crate::problem::Problem;
 use crate::workspace;
 
 /// Programs of `target/dist`: package and binary.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("drbdadm", "drbdadm"),
     ("drbdsetup", "drbdsetup"),
     ("drbdmeta", "drbdmeta"),
     ("drbd-ocf", "drbd-ocf"),
+    ("drbd-ha", "drbd-had"),
+    ("drbd-ha", "drbd-hactl"),
     ("drbd-qemu", "drbd-agent"),
 ];
 
@@ -69,6 +71,9 @@ fn link(program: &str, name: &Path) -> Result<()> {
         .with_context(|| format!("cannot make {}", name.display()))
 }
 
+/// Those that have manual pages and completions.
+const WITH_PAGES: [&str; 5] = ["drbdadm", "drbdsetup", "drbdmeta", "drbd-had", "drbd-hactl"];
+
 /// Shells that there are completions for, and how each names its files.
 const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("fish", "", ".fish")];
 
@@ -85,7 +90,7 @@ fn pages(dist: &Path) -> Result<()> {
         Ok(output.stdout)
     };
     let man = dist.join("man");
-    for program in ["drbdadm", "drbdsetup", "drbdmeta"] {
+    for program in WITH_PAGES {
         run(program, &["man-pages", &man.to_string_lossy()])?;
         for (shell, before, behind) in SHELLS {
             let directory = dist.join("completions").join(shell);

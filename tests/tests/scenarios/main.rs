@@ -18,6 +18,8 @@ mod fencing;
 mod flush_and_fua;
 mod golden_requests;
 mod golden_requests_of_84;
+mod had;
+mod had_and_pacemaker;
 mod helpers;
 mod initial_sync_and_failover;
 mod invalidate_and_outdate;

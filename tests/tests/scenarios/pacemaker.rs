@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context, Result};
 use drbd_tests::cib::{GROUP, SERVICE};
-use drbd_tests::pacemaker::{self, AGENT, LIMIT};
+use drbd_tests::pacemaker::{self, AGENT};
 use drbd_tests::scenario::step;
+use drbd_tests::services::{self, LIMIT};
 use drbd_tests::wait::until;
 use drbd_tests::{scenario, Cib, Cluster, Pacemaker, Pairing, Side, Writer};
 
@@ -19,7 +20,7 @@ fn play(name: &str, pairing: Pairing, cib: Cib, story: Story) {
     scenario(name, &pacemaker::setup(pairing), |cluster| {
         let pacemaker = Pacemaker::new(cluster, cib)?;
         pacemaker.play(|pacemaker| {
-            step("two good copies", || pacemaker.make_file_system())?;
+            step("two good copies", || services::make_file_system(cluster))?;
             step("a cluster", || pacemaker.start_all())?;
             story(cluster, pacemaker)
         })
@@ -107,7 +108,7 @@ fn take_over(pacemaker: &Pacemaker<'_>, other: &Side, begun: Instant) -> Result<
     since("fenced");
     other.wait("a promotion", LIMIT, |view| view.role == "Primary")?;
     since("promoted");
-    pacemaker.wait_active(other)?;
+    services::wait_active(other)?;
     since("file system, address and service");
     Ok(())
 }
@@ -118,8 +119,8 @@ fn check(side: &Side, acknowledged: u64) -> Result<()> {
     Ok(())
 }
 
-fn power_cut(_cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
-    let (active, other) = step("services", || pacemaker.wait_placed())?;
+fn power_cut(cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
+    let (active, other) = step("services", || services::wait_placed(cluster))?;
     let writer = write_some(active)?;
     let begun = Instant::now();
     active.node.power_cut()?;
@@ -135,7 +136,7 @@ fn power_cut(_cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
 
 /// First the replication's network, which costs the peer its promotion and nobody the power; then both.
 fn links_lost(cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
-    let (active, other) = step("services", || pacemaker.wait_placed())?;
+    let (active, other) = step("services", || services::wait_placed(cluster))?;
     let writer = write_some(active)?;
     step("the replication's network is lost", || -> Result<()> {
         other.node.port(0)?.cut(true);
@@ -148,7 +149,7 @@ fn links_lost(cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
         })?;
         writer.wait_more(20, LIMIT)?;
         ensure!(
-            pacemaker.is_active(active)?.len() == 3,
+            services::active(active)?.len() == 3,
             "the services are gone"
         );
         ensure!(
@@ -195,7 +196,7 @@ fn links_lost(cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
             survivor.name() == active.name(),
             "the node with the services was shot"
         );
-        pacemaker.wait_active(survivor)?;
+        services::wait_active(survivor)?;
         survivor.wait("I/O that goes on", LIMIT, |view| view.suspended.is_empty())?;
         writer.wait_more(20, LIMIT)
     })?;
@@ -203,16 +204,16 @@ fn links_lost(cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
     check(active, acknowledged)
 }
 
-fn moves(_cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
-    let (active, other) = step("services", || pacemaker.wait_placed())?;
+fn moves(cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
+    let (active, other) = step("services", || services::wait_placed(cluster))?;
     let writer = write_some(active)?;
     step("a planned move", || -> Result<()> {
         active.sh(&format!(
             "crm_resource --move --resource {GROUP} --node {}",
             other.name()
         ))?;
-        pacemaker.wait_active(other)?;
-        pacemaker.wait_idle(active)
+        services::wait_active(other)?;
+        services::wait_idle(active)
     })?;
     check(other, writer.acknowledged()?)?;
     other.sh(&format!("crm_resource --clear --resource {GROUP}"))?;
@@ -222,14 +223,14 @@ fn moves(_cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
         "a service that failed is started again where it was",
         || -> Result<()> {
             active.sh(&format!("rm {SERVICE}"))?;
-            pacemaker.wait_active(active)?;
+            services::wait_active(active)?;
             writer.wait_more(20, LIMIT)
         },
     )?;
     step("one that failed twice moves", || -> Result<()> {
         active.sh(&format!("rm {SERVICE}"))?;
-        pacemaker.wait_active(other)?;
-        pacemaker.wait_idle(active)
+        services::wait_active(other)?;
+        services::wait_idle(active)
     })?;
     check(other, writer.acknowledged()?)?;
     ensure!(
@@ -247,7 +248,7 @@ fn moves(_cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
 
 /// A node that nobody can switch off may be writing: its services do not start elsewhere.
 fn broken_switch(cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
-    let (active, other) = step("services", || pacemaker.wait_placed())?;
+    let (active, other) = step("services", || services::wait_placed(cluster))?;
     let power = cluster.power.as_ref().context("no power switch")?;
     let writer = write_some(active)?;
     power.refuse(true);
@@ -271,8 +272,8 @@ fn broken_switch(cluster: &Cluster, pacemaker: &Pacemaker<'_>) -> Result<()> {
 /// The test program of resource-agents finds nothing wrong with the agent.
 fn ocf_tester(cluster: &Cluster) -> Result<()> {
     let (alpha, beta) = (&cluster.alpha, &cluster.beta);
-    let pacemaker = Pacemaker::new(cluster, Cib::default())?;
-    step("two good copies", || pacemaker.make_file_system())?;
+    Pacemaker::new(cluster, Cib::default())?;
+    step("two good copies", || services::make_file_system(cluster))?;
     beta.drbdadm("up")?;
     let said = alpha.node.run(
         &format!("ocf-tester -v -n p_r0 -o drbd_resource=r0 {AGENT} 2>&1"),

@@ -56,7 +56,10 @@ const MAY_NEED: [(&str, &[&str]); 14] = [
         "drbdmeta",
         &["drbd_core", "drbd-conf", "drbd-netlink", "drbd-pages"],
     ),
-    ("drbd-had", &["drbd_core", "drbd-conf", "drbd-netlink"]),
+    (
+        "drbd-ha",
+        &["drbd_core", "drbd-conf", "drbd-netlink", "drbd-pages"],
+    ),
     ("drbd-sim", &["drbd_core"]),
     ("drbd-docs", &["drbd_core"]),
     ("drbd-qemu", &["xtask"]),

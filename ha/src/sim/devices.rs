@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Fence devices: they act on their target whatever has become of who asked.
+
+use super::fault::Device;
+use super::world::{Happening, World};
+use crate::core::id::{FenceId, NodeId};
+use crate::core::input::Input;
+
+impl World {
+    pub(super) fn start_fencing(&mut self, by: NodeId, id: FenceId, target: NodeId, level: u8) {
+        self.tell(|| format!("{by} fences {target} (level {level})"));
+        self.check_right_to_fence(by, target);
+        let device = self.devices.get(&target).copied().unwrap_or(Device::Works);
+        let delay_ms = match device {
+            Device::Slow => self.chance.range(20_000, 40_000),
+            Device::Works | Device::Refuses | Device::Denies => self.chance.range(200, 3000),
+        };
+        let daemon = self.nodes.get(&by).map_or(0, |sim| sim.daemons);
+        self.at(
+            delay_ms,
+            Happening::FenceEnd {
+                by,
+                daemon,
+                id,
+                target,
+            },
+        );
+    }
+
+    pub(super) fn fence_end(&mut self, by: NodeId, daemon: u64, id: FenceId, target: NodeId) {
+        let device = self.devices.get(&target).copied().unwrap_or(Device::Works);
+        if device != Device::Refuses {
+            self.fenced.push((self.now_ms, target));
+            self.check_fencings(target);
+            // Sometimes a reboot, mostly switched on again by somebody much later.
+            let off_ms = if self.chance.percent(50) {
+                self.chance.range(3000, 9000)
+            } else {
+                self.chance.range(9000, 50_000)
+            };
+            self.tell(|| format!("the device switches {target} off"));
+            self.power_cut(target, off_ms);
+        }
+        if self.nodes.get(&by).is_none_or(|sim| sim.daemons != daemon) {
+            return;
+        }
+        // Its answer takes a while: sometimes so long that the target is back before.
+        let result = match device {
+            Device::Works | Device::Slow => Ok(()),
+            Device::Refuses => Err("the device refuses".to_owned()),
+            Device::Denies => Err("the device says that it failed".to_owned()),
+        };
+        let answer_ms = if self.chance.percent(15) {
+            self.chance.range(1000, 25_000)
+        } else {
+            self.chance.range(10, 1000)
+        };
+        self.at(
+            answer_ms,
+            Happening::FenceAnswer {
+                by,
+                daemon,
+                id,
+                result,
+            },
+        );
+    }
+
+    pub(super) fn fence_answer(
+        &mut self,
+        by: NodeId,
+        daemon: u64,
+        id: FenceId,
+        result: Result<(), String>,
+    ) {
+        if self.nodes.get(&by).is_some_and(|sim| sim.daemons == daemon) {
+            self.feed(by, Input::FenceDone { id, result });
+        }
+    }
+}
