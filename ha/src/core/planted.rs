@@ -9,7 +9,7 @@
 pub enum Bug {
     /// The guard starts a group although a silent host was not fenced (G3).
     SkipFenceCheck = 1,
-    /// A fencing counts for whatever life its target has when it is confirmed.
+    /// A fencing counts for whatever life its target has when it is confirmed, and nobody waits for that.
     ForgetIncarnation,
     /// A view is committed when one member is missing among those who accepted.
     CommitWithoutAll,
