@@ -89,6 +89,7 @@ const COLUMNS: [(&str, Tools, Driver); 6] = [
 ];
 
 #[test]
+#[ignore = "full: six lives of a resource, minutes without acceleration"]
 fn command_table() {
     scenario("command_table", &Setup::default(), story);
 }
