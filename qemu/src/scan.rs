@@ -202,7 +202,7 @@ mod tests {
             [9.2] RSP: 0018:1 EFLAGS: 2\n[9.2] RAX: 1\n[9.2] RDX: 0\n[9.2] RBP: f\n[9.2] R10: 0\n[9.2] R13: 0\n\
             [9.2] FS:  0\n[9.2] CS:  0010 DS: 0000\n[9.2] CR2: 7 CR3: 1 CR4: 6\n[9.3] Call Trace:\n[9.3]  <TASK>\n\
             [9.3]  drbd_md_sync+0x6c/0x160 [drbd]\n[9.3]  </TASK>\n[9.3] ---[ end trace 0000000000000000 ]---\n";
-        assert_eq!(reports(text, &known_of_stock()), [String::new(); 0]);
+        assert_eq!(reports(text, &known_of_stock()).len(), 0);
         assert_eq!(reports(text, &[]).len(), 1);
     }
 
