@@ -13,7 +13,7 @@ const HEAD: &str = "\
 
 Which commands work with which tools and which driver. `command_table` (tests/tests/scenarios) gives every command to a
 node with the tools and the driver of the column, whose peer runs ours, looks at what the command did, and fails if this
-table is not what it saw. `DRBD_WRITE_DOCS=1 cargo xtask test command_table` writes it.
+table is not what it saw. `DRBD_WRITE_DOCS=1 cargo xtask test --only command_table` writes it.
 
 ";
 
@@ -65,7 +65,7 @@ impl Table {
         let there = std::fs::read_to_string(document).unwrap_or_default();
         if there != text {
             bail!(
-                "{} is not what was seen:\n{text}\n  write it:  DRBD_WRITE_DOCS=1 cargo xtask test command_table",
+                "{} is not what was seen:\n{text}\n  write it:  DRBD_WRITE_DOCS=1 cargo xtask test --only command_table",
                 document.display()
             );
         }
