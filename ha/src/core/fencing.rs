@@ -31,6 +31,8 @@ pub(super) struct Fencing {
     pub(super) history: VecDeque<FenceStatus>,
     /// Nodes that showed up after they had been fenced, since when: their daemons may be about to start.
     returned_ms: BTreeMap<NodeId, u64>,
+    /// When a device confirmed an attempt from here: what it ended may be a later life than the one it proves over, and boots.
+    confirmed_ms: BTreeMap<NodeId, u64>,
     draws: u64,
 }
 
@@ -132,14 +134,18 @@ impl Core {
         let never = lives.active == Incarnation::NEVER && self.life(node) == Incarnation::NEVER;
         let left = matches!(lives.over, Some((_, Ending::Left)));
         let early = self.now_ms.saturating_sub(self.started_ms) < timing.initdead_ms;
-        let returned = self.fencing.returned_ms.get(&node);
-        let boots = returned.is_some_and(|at| self.now_ms.saturating_sub(*at) < timing.initdead_ms);
+        let recent = |at: Option<&u64>| {
+            at.is_some_and(|at| self.now_ms.saturating_sub(*at) < timing.initdead_ms)
+        };
+        let boots = recent(self.fencing.returned_ms.get(&node));
+        let just_fenced = recent(self.fencing.confirmed_ms.get(&node));
         let spared = !self.cluster.is_host(node)
             || self.hears(node)
             || self.is_member(node)
             || (lives.is_inert() && !(left && self.handler.waits_for(node)))
             || (never && early)
             || (boots && !self.handler.waits_for(node))
+            || just_fenced
             || self.memory.overrides.is(Key::Maintenance);
         if spared {
             return None;
@@ -404,6 +410,7 @@ impl Core {
                     attempt.life = self.life(node).max(lives.active);
                     attempt.doubt = lives.doubt;
                 }
+                self.fencing.confirmed_ms.insert(node, self.now_ms);
                 self.life_ended(node, attempt.life, attempt.doubt);
                 self.finish_job(node, "the device confirmed it");
             }
