@@ -95,6 +95,12 @@ impl Call {
         self
     }
 
+    /// The same, telling what it has to say.
+    pub(crate) fn loud(mut self) -> Call {
+        self.quiet = false;
+        self
+    }
+
     pub(crate) fn optional(mut self) -> Call {
         self.optional = true;
         self

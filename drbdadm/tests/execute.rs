@@ -176,6 +176,26 @@ fn the_disk_is_asked_if_the_kernel_cannot_answer() {
     assert_eq!(answered.calls, ["drbdsetup dstate 1"]);
 }
 
+/// The driver's reason is told, and not what drbdmeta says of an attached disk.
+#[test]
+fn a_refused_outdate_says_why() {
+    let script = r#"case "$all" in
+        drbdsetup*) echo "1: State change failed: (-6) Refusing to be Outdated while Connected" >&2; exit 11;;
+        *) echo "is attached" >&2; exit 20;;
+    esac"#;
+    let refused = run("outdate-11", script, &["outdate", "r0"]);
+    assert_eq!(refused.status, 11);
+    assert!(
+        refused.stderr.contains("(-6) Refusing"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!refused
+        .calls
+        .iter()
+        .any(|call| call.starts_with("drbdmeta")));
+}
+
 #[test]
 fn outdate_translates_statuses() {
     let primary = run("outdate-17", "exit 17", &["outdate", "r0"]);

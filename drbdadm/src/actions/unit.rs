@@ -91,6 +91,9 @@ fn kernel_answered(status: i32) -> bool {
     matches!(status, 0 | 11 | 17)
 }
 
+/// Exit status of a change of state that the driver refused.
+const STATE_REFUSED: i32 = 11;
+
 /// How often `sh-b-pri` tries to promote a volume, a second apart.
 const PROMOTE_TRIES: u32 = 5;
 
@@ -122,6 +125,10 @@ fn outdate(runner: &Runner, first: &Call, second: &Call) -> i32 {
     let status = runner.run(first);
     if matches!(status, 0 | 17) && !runner.is_dry() {
         return status;
+    }
+    if status == STATE_REFUSED {
+        // The disk is attached, so drbdmeta could only refuse for another reason: the driver is asked once more, to tell its own.
+        return runner.run(&first.clone().loud());
     }
     // 5: the disk is Inconsistent or worse already.
     match (status, runner.run(second)) {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::effect::{Effect, EventKind, Reply};
-use super::facts::Ending;
+use super::facts::{Ending, Facts};
 use super::id::{FenceId, Incarnation, NodeId, RequestId};
 use super::machine::Core;
 use super::message::FenceBrief;
@@ -31,6 +31,10 @@ pub(super) struct Fencing {
     pub(super) history: VecDeque<FenceStatus>,
     /// Nodes that showed up after they had been fenced, since when: their daemons may be about to start.
     returned_ms: BTreeMap<NodeId, u64>,
+    /// The latest lives that were known to be ended by a device.
+    ended: BTreeMap<NodeId, Incarnation>,
+    /// When that was learned: what the device ended may be a later life than the one it proves over, and boots.
+    ended_ms: BTreeMap<NodeId, u64>,
     draws: u64,
 }
 
@@ -65,6 +69,15 @@ struct Attempt {
 }
 
 impl Fencing {
+    /// Of a daemon that starts: what it remembers is no news.
+    pub(super) fn knowing(facts: &Facts, nodes: impl Iterator<Item = NodeId>) -> Self {
+        let ended = nodes.filter_map(|node| Some((node, fenced_life(facts, node)?)));
+        Self {
+            ended: ended.collect(),
+            ..Self::default()
+        }
+    }
+
     /// An attempt on `node` is under way.
     pub(super) fn is_running(&self, node: NodeId) -> bool {
         self.running.values().any(|attempt| attempt.target == node)
@@ -109,11 +122,29 @@ impl Fencing {
     }
 }
 
+/// The latest life of a node that a device ended.
+fn fenced_life(facts: &Facts, node: NodeId) -> Option<Incarnation> {
+    match facts.of(node).over {
+        Some((life, Ending::Fenced)) => Some(life),
+        _ => None,
+    }
+}
+
 impl Core {
+    /// Notes which fencings were confirmed, here or elsewhere.
+    fn note_fenced(&mut self, node: NodeId) {
+        if let Some(life) = fenced_life(&self.memory.facts, node) {
+            if self.fencing.ended.insert(node, life) != Some(life) {
+                self.fencing.ended_ms.insert(node, self.now_ms);
+            }
+        }
+    }
+
     /// Begins, goes on with and takes back fencings.
     pub(super) fn fence(&mut self) {
         let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
         for node in nodes {
+            self.note_fenced(node);
             match self.why_fence(node) {
                 Some(why) => self.want_fenced(node, why),
                 None => self.unwant_fenced(node),
@@ -132,14 +163,18 @@ impl Core {
         let never = lives.active == Incarnation::NEVER && self.life(node) == Incarnation::NEVER;
         let left = matches!(lives.over, Some((_, Ending::Left)));
         let early = self.now_ms.saturating_sub(self.started_ms) < timing.initdead_ms;
-        let returned = self.fencing.returned_ms.get(&node);
-        let boots = returned.is_some_and(|at| self.now_ms.saturating_sub(*at) < timing.initdead_ms);
+        let recent = |at: Option<&u64>| {
+            at.is_some_and(|at| self.now_ms.saturating_sub(*at) < timing.initdead_ms)
+        };
+        let boots = recent(self.fencing.returned_ms.get(&node));
+        let just_fenced = recent(self.fencing.ended_ms.get(&node));
         let spared = !self.cluster.is_host(node)
             || self.hears(node)
             || self.is_member(node)
             || (lives.is_inert() && !(left && self.handler.waits_for(node)))
             || (never && early)
             || (boots && !self.handler.waits_for(node))
+            || just_fenced
             || self.memory.overrides.is(Key::Maintenance);
         if spared {
             return None;

@@ -116,6 +116,7 @@ impl Core {
             amnesia: true,
             ..Memory::default()
         });
+        let fencing = Fencing::knowing(&memory.facts, cluster.nodes.keys().copied());
         Core {
             me,
             incarnation,
@@ -132,7 +133,7 @@ impl Core {
             plan: None,
             promises: BTreeMap::new(),
             coordinator: Coordinator::default(),
-            fencing: Fencing::default(),
+            fencing,
             handler: Handler::default(),
             controls: Controls::default(),
             ping: None,

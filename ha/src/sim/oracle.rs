@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    /// Who left has nothing.
+    /// Who left has nothing, and nobody has a reason to fence it, if somebody heard it.
     pub(super) fn check_left(&mut self, node: NodeId) {
         if self
             .nodes
@@ -142,5 +142,11 @@ impl World {
         {
             self.fail(format!("{node} left and something is active there"));
         }
+        // Who left when nobody was there to hear it is silent to those who come back: they may fence it.
+        let heard = self
+            .nodes
+            .iter()
+            .any(|(other, sim)| *other != node && sim.core.is_some());
+        self.scene.gentle &= heard;
     }
 }

@@ -133,6 +133,30 @@ fn a_peer_that_replicates_after_its_fencing_is_not_fenced_at_once() {
     assert!(trial.is_running(2));
 }
 
+/// A device that answers late may have ended the next life as well, and that node boots again. A handler that waits is no reason
+/// to shoot into that boot.
+#[test]
+fn a_late_answer_leaves_time_to_boot() {
+    let mut trial = pair();
+    trial.drbd(1, "r-db", primary(true));
+    trial.power_off(2);
+    trial.drbd(1, "r-db", primary(false));
+    trial.hold_answers = true;
+    trial.run(10_000);
+    assert_eq!(trial.fenced_by, [(1, 2)]);
+    trial.start(2);
+    trial.run(1000);
+    trial.power_off(2);
+    trial.replies.clear();
+    trial.ask(1, request());
+    trial.hold_answers = false;
+    trial.run(15_000);
+    assert_eq!(trial.fenced_by, [(1, 2)], "it may just boot");
+    trial.start(2);
+    trial.run(60_000);
+    assert_eq!(trial.fenced_by, [(1, 2)]);
+}
+
 /// What an answer rests on is remembered before it is given.
 #[test]
 fn memory_comes_before_answers() {
