@@ -31,6 +31,18 @@ impl Core {
         self.groups.values().all(LocalGroup::is_probed)
     }
 
+    pub(super) fn note_probed(&mut self) {
+        if self.probed_ms.is_none() && self.all_probed() {
+            self.probed_ms = Some(self.now_ms);
+        }
+    }
+
+    /// Since when this daemon could have been with the others. Probes can take longer than `initdead`, and what they find
+    /// running must not be stopped just before the others are met.
+    fn ready_ms(&self) -> u64 {
+        self.probed_ms.unwrap_or(self.now_ms)
+    }
+
     /// What the plan of this node's view says about `group`.
     pub(super) fn assignment(&self, group: GroupId) -> Option<&Assignment> {
         let view = self.membership.view.as_ref()?;
@@ -135,7 +147,7 @@ impl Core {
             .now_ms
             .saturating_sub(self.lost_ms.unwrap_or(self.now_ms));
         let excluded = self.lost_ms == Some(0);
-        let joining = self.now_ms.saturating_sub(self.started_ms) < timing.initdead_ms;
+        let joining = self.now_ms.saturating_sub(self.ready_ms()) < timing.initdead_ms;
         !excluded && (lost_ms < timing.deadtime_ms || joining)
     }
 
@@ -402,7 +414,7 @@ impl Core {
         let limits = running.filter_map(|(id, _)| self.cluster.groups.get(id));
         let stop_ms = limits.map(super::cluster::Group::stop_limit_ms).max();
         let lost_ms = self.lost_ms.map_or(0, |lost| {
-            self.now_ms.saturating_sub(lost.max(self.started_ms))
+            self.now_ms.saturating_sub(lost.max(self.ready_ms()))
         });
         let late = stop_ms.is_some_and(|stop_ms| {
             lost_ms > timing.initdead_ms.max(timing.deadtime_ms) + 2 * stop_ms

@@ -47,6 +47,8 @@ pub struct Core {
     pub(super) cluster: Cluster,
     pub(super) now_ms: u64,
     pub(super) started_ms: u64,
+    /// When everything here had been looked at; nobody joins the others before.
+    pub(super) probed_ms: Option<u64>,
     pub(super) has_watchdog: bool,
     pub(super) memory: Memory,
     pub(super) boot: BootMemory,
@@ -122,6 +124,7 @@ impl Core {
             incarnation,
             now_ms,
             started_ms: now_ms,
+            probed_ms: None,
             has_watchdog,
             memory,
             boot,
@@ -269,6 +272,7 @@ impl Core {
 
     /// Every part looks at what is new, those that decide about safety first.
     fn settle(&mut self) {
+        self.note_probed();
         self.watch_peers();
         self.form_view();
         self.judge();

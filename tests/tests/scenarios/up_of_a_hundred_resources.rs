@@ -119,11 +119,11 @@ fn story(side: &Side) -> Result<()> {
             ratio(reference, own),
             ratio(on_ours, own)
         );
-        // What taking down costs is the module's: there the same one is compared.
+        // What taking down costs is the module's: there the same one is compared. Everything else is compared with what
+        // a user of the reference has.
         let compared = match *command {
             "down all" => on_ours,
-            _ if reference.millis < on_ours.millis => reference,
-            _ => on_ours,
+            _ => reference,
         };
         ensure!(
             own.processes <= reference.processes.min(on_ours.processes)

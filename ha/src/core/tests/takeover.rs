@@ -24,7 +24,9 @@ pub(super) struct Trial {
     memories: BTreeMap<u8, (u64, Option<Memory>, BootMemory)>,
     cuts: BTreeSet<(u8, u8)>,
     mail: Vec<(u8, u8, u64, Message)>,
-    done: Vec<(u8, ActionId, Outcome)>,
+    done: Vec<(u8, u64, ActionId, Outcome)>,
+    /// What a probe takes; everything else is done at once.
+    pub(super) probe_ms: u64,
     fences: Vec<(u8, FenceId, u8)>,
     held: BTreeSet<(u8, FenceId)>,
     pub(super) refuse_fencing: bool,
@@ -49,6 +51,7 @@ impl Trial {
             cuts: BTreeSet::new(),
             mail: Vec::new(),
             done: Vec::new(),
+            probe_ms: 0,
             fences: Vec::new(),
             held: BTreeSet::new(),
             refuse_fencing: false,
@@ -236,7 +239,9 @@ impl Trial {
                     Operation::Probe | Operation::Monitor => Outcome::NotRunning,
                     Operation::Outdate => Outcome::Ok,
                 };
-                self.done.push((node, id, outcome));
+                let slow = action.operation == Operation::Probe;
+                let ready_ms = self.now_ms + if slow { self.probe_ms } else { 0 };
+                self.done.push((node, ready_ms, id, outcome));
             }
             Effect::Fence { id, target, .. } => {
                 self.fenced_by.push((node, target.0));
@@ -261,8 +266,12 @@ impl Trial {
             for node in self.cores.keys().copied().collect::<Vec<u8>>() {
                 self.feed(node, Input::Tick);
             }
-            for (node, id, outcome) in std::mem::take(&mut self.done) {
-                self.feed(node, Input::ActionDone { id, outcome });
+            for (node, ready_ms, id, outcome) in std::mem::take(&mut self.done) {
+                if ready_ms > self.now_ms {
+                    self.done.push((node, ready_ms, id, outcome));
+                } else {
+                    self.feed(node, Input::ActionDone { id, outcome });
+                }
             }
             let fences = std::mem::take(&mut self.fences);
             for (node, id, target) in fences {

@@ -92,6 +92,24 @@ fn a_daemon_that_restarts_rejoins_and_nothing_moves() {
     assert_eq!(members(&trial, 1), [1, 2, 3]);
 }
 
+/// Agents that look for longer than `initdead` are no reason to stop what they find.
+#[test]
+fn a_daemon_that_probes_for_long_adopts_what_runs() {
+    let mut trial = Trial::new(with_groups(cluster(2), vec![group("da", &[1, 2], 0)]));
+    trial.start_all();
+    trial.run(10_000);
+    assert_eq!(trial.running("da"), [1]);
+    let starts = trial.starts;
+    trial.kill_daemon(1);
+    trial.run(1000);
+    trial.probe_ms = 20_000;
+    trial.start(1);
+    trial.run(60_000);
+    assert_eq!(trial.running("da"), [1]);
+    assert_eq!(trial.starts, starts, "what ran was adopted");
+    assert!(trial.fenced_by.is_empty());
+}
+
 #[test]
 fn a_daemon_that_leaves_is_not_fenced_and_its_groups_move() {
     let mut trial = Trial::new(with_groups(cluster(3), vec![group("a", &[2, 3], 0)]));
