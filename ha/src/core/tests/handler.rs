@@ -146,7 +146,11 @@ fn a_late_answer_leaves_time_to_boot() {
     assert_eq!(trial.fenced_by, [(1, 2)]);
     trial.start(2);
     trial.run(1000);
+    // It replicates again: what the device says when it answers proves nothing about that life.
+    trial.drbd(1, "r-db", primary(true));
     trial.power_off(2);
+    trial.drbd(1, "r-db", primary(false));
+    trial.run(40_000);
     trial.replies.clear();
     trial.ask(1, request());
     trial.hold_answers = false;
