@@ -34,9 +34,6 @@ use drbd_core::{
 };
 use kernel::prelude::*;
 
-/// How long an accept or a pause lasts before the stop flag is looked at.
-const SLICE_MS: u32 = 200;
-
 /// Two fresh sockets.
 pub(crate) struct Pair {
     pub(crate) data: Arc<Socket>,
@@ -47,12 +44,36 @@ pub(crate) struct Pair {
 
 /// The sockets of a [`Rendezvous`]: it decides, here is what it decides about.
 struct Attempt<'a> {
+    connection: &'a Connection,
     rendezvous: Rendezvous,
     data: Option<Arc<Socket>>,
     meta: Option<Arc<Socket>>,
     timing: Timing,
     net: &'a NetOptions,
     stop: &'a dyn Fn() -> bool,
+}
+
+/// A listener that [`Connection::end`] shuts down, so that nobody has to look again and again
+/// whether to go on waiting.
+struct Listening<'a> {
+    connection: &'a Connection,
+    listener: Arc<Listener>,
+}
+
+impl<'a> Listening<'a> {
+    fn new(connection: &'a Connection, listener: Arc<Listener>) -> Self {
+        connection.set_listening(Some(listener.clone()));
+        Listening {
+            connection,
+            listener,
+        }
+    }
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.connection.set_listening(None);
+    }
 }
 
 fn end(conn: Conn, why: &'static str) -> End {
@@ -92,17 +113,23 @@ pub(crate) fn establish(connection: &Connection, ctl: &Ctl) -> Result<Pair, End>
         interactive: false,
     };
     let stop = || ctl.should_stop() || !connection.wanted() || connection.ending().is_some();
-    let listener = loop {
+    let bound = loop {
         if stop() {
             return Err(connection.ending().unwrap_or(stopped));
         }
         match Listener::bind(&local, &options) {
-            Ok(listener) => break listener,
+            Ok(bound) => break bound,
             // An address that is not up yet, or a port that an old socket still holds.
             Err(_) => ctl.sleep_ms(500),
         }
     };
+    let Ok(bound) = Arc::new(bound, GFP_KERNEL) else {
+        return Err(end(Conn::NetworkFailure, "out of memory"));
+    };
+    // Before the first look at `stop`: whoever sets it then finds the listener.
+    let listening = Listening::new(connection, bound);
     let mut attempt = Attempt {
+        connection,
         rendezvous: Rendezvous::new(local < peer),
         data: None,
         meta: None,
@@ -120,7 +147,7 @@ pub(crate) fn establish(connection: &Connection, ctl: &Ctl) -> Result<Pair, End>
                 attempt.connected(which, socket);
             }
         }
-        attempt.wait_for_peer(&listener);
+        attempt.wait_for_peer(&listening.listener);
         attempt.drop_dead();
         let resolve_conflicts = attempt.rendezvous.resolves_conflicts();
         match (&attempt.data, &attempt.meta) {
@@ -160,7 +187,11 @@ fn connect_once(
     let socket = Socket::create(&local.with_port(0), options).ok()?;
     let socket = Arc::new(socket, GFP_KERNEL).ok()?;
     connection.set_connecting(Some(socket.clone()));
-    let connected = socket.connect_to(peer, net.connect_int.saturating_mul(1000));
+    // An end that found no socket to shut down.
+    let connected = match connection.ending() {
+        Some(_) => Err(EINTR),
+        None => socket.connect_to(peer, net.connect_int.saturating_mul(1000)),
+    };
     connection.set_connecting(None);
     connected.ok().map(|()| socket)
 }
@@ -208,8 +239,8 @@ impl Attempt<'_> {
             if left_ms == 0 {
                 return;
             }
-            let slice_ms = u32::try_from(left_ms).unwrap_or(SLICE_MS).min(SLICE_MS);
-            match listener.accept(RecvWait::Ms(slice_ms)) {
+            let left_ms = u32::try_from(left_ms).unwrap_or(u32::MAX);
+            match listener.accept(RecvWait::Ms(left_ms)) {
                 Ok(Some(socket)) => {
                     if self.accepted(socket) {
                         if self.rendezvous.missing().is_some() {
@@ -227,8 +258,18 @@ impl Attempt<'_> {
     /// The peer connected: its first packet says which socket it is. True when it is one of the
     /// pair now.
     fn accepted(&mut self, socket: Socket) -> bool {
+        let Ok(socket) = Arc::new(socket, GFP_KERNEL) else {
+            return false;
+        };
+        self.connection.set_connecting(Some(socket.clone()));
         let wait = RecvWait::Ms(self.net.ping_timeo.saturating_mul(400));
-        let which = match first_packet(&socket, wait) {
+        // An end that found no socket to shut down.
+        let first = match (self.stop)() {
+            true => None,
+            false => first_packet(&socket, wait),
+        };
+        self.connection.set_connecting(None);
+        let which = match first {
             Some(Command::InitialData) => Which::Data,
             Some(Command::InitialMeta) => Which::Meta,
             Some(_) | None => return false,
@@ -238,9 +279,6 @@ impl Attempt<'_> {
         if !socket.alive() {
             return false;
         }
-        let Ok(socket) = Arc::new(socket, GFP_KERNEL) else {
-            return false;
-        };
         let take = self.rendezvous.accepted(which, random::u32());
         if take {
             *self.place(which) = Some(socket);

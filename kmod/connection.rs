@@ -19,7 +19,7 @@ use crate::{
         kthread::{Ctl, KThread},
         lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, Relaxed, SpinLockIrq},
         random,
-        socket::Socket,
+        socket::{Listener, Socket},
         timer::now_ms,
         wait::WaitQueue,
     },
@@ -56,6 +56,8 @@ struct Shared {
     dry_run: bool,
     /// The socket of an attempt to connect.
     connecting: Option<Arc<Socket>>,
+    /// Where an attempt to connect waits for the peer.
+    listening: Option<Arc<Listener>>,
     /// Both sockets are up and the handshake has begun.
     established: bool,
 }
@@ -124,6 +126,7 @@ impl Connection {
                         discard_my_data: false,
                         dry_run: false,
                         connecting: None,
+                        listening: None,
                         established: false,
                     },
                     "drbd_conn"
@@ -272,7 +275,7 @@ impl Connection {
 
     /// Ends the current connection; the first reason counts. Context: task.
     pub(crate) fn end(&self, end: End) {
-        let (data, meta, connecting) = {
+        let (sockets, listening) = {
             let mut shared = self.shared.lock();
             match shared.end {
                 // Being asked to stay away outranks a failure.
@@ -280,14 +283,14 @@ impl Connection {
                 }
                 Some(_) | None => self.set_end(&mut shared, Some(end)),
             }
-            (
-                shared.data.clone(),
-                shared.meta.clone(),
-                shared.connecting.clone(),
-            )
+            let sockets = [&shared.data, &shared.meta, &shared.connecting];
+            (sockets.map(Clone::clone), shared.listening.clone())
         };
-        for socket in [data, meta, connecting].into_iter().flatten() {
+        for socket in sockets.into_iter().flatten() {
             socket.shutdown();
+        }
+        if let Some(listener) = listening {
+            listener.shutdown();
         }
         self.queues.wake();
         self.changed.wake_all();
@@ -307,6 +310,12 @@ impl Connection {
     /// The socket that an attempt to connect blocks on; dropped outside of the lock.
     pub(crate) fn set_connecting(&self, socket: Option<Arc<Socket>>) {
         let old = core::mem::replace(&mut self.shared.lock().connecting, socket);
+        drop(old);
+    }
+
+    /// The listener that an attempt to connect waits on; dropped outside of the lock.
+    pub(crate) fn set_listening(&self, listener: Option<Arc<Listener>>) {
+        let old = core::mem::replace(&mut self.shared.lock().listening, listener);
         drop(old);
     }
 
