@@ -139,7 +139,7 @@ fn show_volume(resource: &Resource, device: &Device, out: &mut dyn Write) -> Wri
         volume.al_writes,
         volume.bm_writes,
         statistics.lower_pending,
-        volume.pending,
+        volume.pending.saturating_add(volume.resync_pending),
         facts::unacked(device),
         volume.application_requests,
     )?;

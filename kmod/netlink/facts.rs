@@ -19,7 +19,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use drbd_core::{
     config::Text,
     genl::{
-        state as v2, ConnectionInfo, ConnectionStatistics, DeviceInfo, DeviceStatistics,
+        state as v2, v1, ConnectionInfo, ConnectionStatistics, DeviceInfo, DeviceStatistics,
         PathAddresses, PathInfo, PeerDeviceInfo, PeerDeviceStatistics, ResourceInfo,
         ResourceStatistics,
     },
@@ -118,7 +118,11 @@ pub(crate) fn device_statistics(device: &Device) -> DeviceStatistics {
         al_suspended: snapshot.al_suspended,
         exposed_data_uuid: snapshot.exposed_uuid,
         current_uuid: snapshot.uuids.current,
-        disk_flags: snapshot.md_flags,
+        disk_flags: if is_v1() {
+            v1::disk_flags(snapshot.md_flags, snapshot.peer_md_flags)
+        } else {
+            snapshot.md_flags
+        },
         history_uuids: history,
     }
 }

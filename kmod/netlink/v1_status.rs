@@ -47,8 +47,8 @@ pub(crate) fn facts_of(device: &Device) -> VolumeFacts {
         al_writes: counters.al_writes,
         bm_writes: counters.bm_writes,
         application_requests: snapshot.upper_pending,
-        pending: snapshot.pending,
-        resync_pending: u32::try_from(bits(progress.in_flight_sectors)).unwrap_or(u32::MAX),
+        pending: snapshot.pending.saturating_sub(snapshot.resync_pending),
+        resync_pending: snapshot.resync_pending,
         disk,
         resync_bits: resyncing
             .then(|| (bits(progress.total_sectors), bits(progress.failed_sectors))),

@@ -14,6 +14,9 @@ use drbd_qemu::Node;
 /// The guest's program.
 pub const PLAYER: &str = "/run/play";
 
+/// What a dump that went well ends with.
+const END: &str = "end 0";
+
 const CTRL: u16 = 0x10;
 const DONE: u16 = 3;
 const ERROR: u16 = 2;
@@ -245,7 +248,13 @@ pub fn compare(
             list.push(format!("{}: {difference}", recorded.what));
         }
     }
+    // A tool that knew enough stopped reading before the end.
+    let ended = |exchange: &Exchange| facts(exchange).iter().any(|facts| facts.what == END);
+    let read_on = ended(recorded);
     for more in left {
+        if more.what == END && !read_on {
+            continue;
+        }
         list.push(format!("{} was not recorded: {more:?}", more.what));
     }
     list

@@ -28,6 +28,10 @@ const OF_THE_RUN: &[(&str, &str)] = &[
     ("STATE_INFO.writ_cnt", "counts I/O"),
     ("STATE_INFO.al_writ_cnt", "counts I/O"),
     ("STATE_INFO.bm_writ_cnt", "counts I/O"),
+    (
+        "STATE_INFO.rs_pending_cnt",
+        "as many as fit into the window",
+    ),
     ("DEVICE_STATISTICS.dev_read", "counts I/O"),
     ("DEVICE_STATISTICS.dev_write", "counts I/O"),
     ("DEVICE_STATISTICS.dev_al_writes", "counts I/O"),
@@ -142,6 +146,11 @@ fn the_end(play: &mut Play<'_>) -> Result<()> {
         play.beta().node.ip(0)
     );
     theirs(play, &format!("drbdsetup-84 disconnect {ends}"))?;
+    // It was told csums-alg by 19-net-options, and 41-connect has none.
+    play.beta().sh(
+        "drbdsetup net-options r0 0 --set-defaults --protocol=C --cram-hmac-alg=sha1 --shared-secret=geheim \
+            --verify-alg=sha1",
+    )?;
     play.file("41-connect.txt")?;
     until(play, "a connection", View::is_healthy)?;
     let open = "exec 9<>/dev/drbd0;";

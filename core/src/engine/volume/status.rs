@@ -69,6 +69,8 @@ pub struct Snapshot {
     pub received_sectors: u64,
     /// Operations that wait for the peer.
     pub pending: u32,
+    /// Those of them that are a resync's or a verify's.
+    pub resync_pending: u32,
     /// Operations of the peer under way.
     pub unacked: u32,
     /// Progress of a resync.
@@ -87,13 +89,25 @@ pub struct Snapshot {
     pub al_suspended: bool,
 }
 
+/// Operations by whom they wait for.
+#[derive(Clone, Copy, Default)]
+struct Waiting {
+    pending: u32,
+    resync_pending: u32,
+    unacked: u32,
+}
+
 impl<M: Mem> Volume<M> {
     /// A snapshot for status commands. `State` is beside it, see [`Volume::state`].
     pub fn snapshot(&self) -> Snapshot {
         let sectors = |bits: u64| bits.saturating_mul(crate::meta::SECTORS_PER_BIT);
         let syncing = self.state.conn >= Conn::SyncSource;
         let disk = self.disk.as_ref();
-        let (pending, unacked) = self.count_ops();
+        let Waiting {
+            pending,
+            resync_pending,
+            unacked,
+        } = self.count_ops();
         Snapshot {
             size_sectors: self.capacity_sectors,
             counters: self.counters,
@@ -103,6 +117,7 @@ impl<M: Mem> Volume<M> {
             sent_sectors: self.peer.sent_sectors,
             received_sectors: self.peer.received_sectors,
             pending,
+            resync_pending,
             unacked,
             progress: Progress {
                 total_sectors: if syncing {
@@ -124,26 +139,30 @@ impl<M: Mem> Volume<M> {
         }
     }
 
-    fn count_ops(&self) -> (u32, u32) {
+    fn count_ops(&self) -> Waiting {
         use crate::engine::op::Kind;
-        let mut pending = 0u32;
-        let mut unacked = 0u32;
+        let mut count = Waiting::default();
         for op in self.ops.iter_used() {
             let at = self.ops.at(op);
             if at.any(flag::GONE) {
                 continue;
             }
+            let waits = u32::from(at.any(flag::NET_PENDING));
             match at.kind {
-                Kind::AppRead | Kind::AppWrite | Kind::RsTarget | Kind::OvOwn => {
-                    pending = pending.saturating_add(u32::from(at.any(flag::NET_PENDING)));
+                Kind::AppRead | Kind::AppWrite => {
+                    count.pending = count.pending.saturating_add(waits);
+                }
+                Kind::RsTarget | Kind::OvOwn => {
+                    count.pending = count.pending.saturating_add(waits);
+                    count.resync_pending = count.resync_pending.saturating_add(waits);
                 }
                 Kind::PeerRead | Kind::PeerWrite | Kind::RsRead | Kind::OvPeer => {
-                    unacked = unacked.saturating_add(1);
+                    count.unacked = count.unacked.saturating_add(1);
                 }
                 Kind::Late | Kind::Free => {}
             }
         }
-        (pending, unacked)
+        count
     }
 
     /// Whether nothing is left over: no operation, no extent of the activity log held.

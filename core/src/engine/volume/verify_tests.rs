@@ -80,6 +80,16 @@ fn drain(volume: &mut Volume<Heap>) {
     while volume.next_effect(true).is_some() {}
 }
 
+/// Status tells what applications wait for apart from what a verify does.
+#[test]
+fn requests_of_a_verify_are_none_of_the_applications() {
+    let (mut volume, mut peer) = (volume(Conn::VerifyS), Peer::default());
+    let _ = volume.resync_work(&mut peer, 1000);
+    assert_eq!(asked(&mut volume, &mut peer).len(), 8);
+    let snapshot = volume.snapshot();
+    assert_eq!((snapshot.pending, snapshot.resync_pending), (8, 8));
+}
+
 #[test]
 fn every_block_is_compared_once_and_differing_ones_are_marked() {
     let (mut volume, mut peer) = (volume(Conn::VerifyS), Peer::default());
