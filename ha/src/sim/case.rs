@@ -5,7 +5,7 @@
 use super::chance::Chance;
 use super::fault::Fault;
 use super::scene::Scene;
-use super::world::World;
+use super::world::{Fenced, World};
 use super::{Failure, Options, Played};
 use crate::core::id::{GroupId, NodeId};
 
@@ -139,7 +139,7 @@ fn holds(world: &World, boots: &[u64], fact: Fact) -> bool {
         })
     };
     let fenced = |node: u8| {
-        let of = |(_, target): &&(u64, NodeId)| *target == NodeId(node);
+        let of = |fenced: &&Fenced| fenced.target == NodeId(node);
         world.fenced.iter().filter(of).count()
     };
     match fact {

@@ -2,7 +2,7 @@
 //! Fence devices: they act on their target whatever has become of who asked.
 
 use super::fault::Device;
-use super::world::{Happening, World};
+use super::world::{Fenced, Happening, World};
 use crate::core::id::{FenceId, NodeId};
 use crate::core::input::Input;
 
@@ -23,14 +23,26 @@ impl World {
                 daemon,
                 id,
                 target,
+                asked_ms: self.now_ms,
             },
         );
     }
 
-    pub(super) fn fence_end(&mut self, by: NodeId, daemon: u64, id: FenceId, target: NodeId) {
+    pub(super) fn fence_end(
+        &mut self,
+        by: NodeId,
+        daemon: u64,
+        id: FenceId,
+        target: NodeId,
+        asked_ms: u64,
+    ) {
         let device = self.devices.get(&target).copied().unwrap_or(Device::Works);
         if device != Device::Refuses {
-            self.fenced.push((self.now_ms, target));
+            self.fenced.push(Fenced {
+                target,
+                asked_ms,
+                off_ms: self.now_ms,
+            });
             self.check_fencings(target);
             // Sometimes a reboot, mostly switched on again by somebody much later.
             let off_ms = if self.chance.percent(50) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::node::SimNode;
-use super::world::World;
+use super::world::{Fenced, World};
 use crate::core::id::NodeId;
 
 impl World {
@@ -76,8 +76,8 @@ impl World {
 
     /// No node is fenced again and again, none once the faults are over and it was fenced since, none at all in a gentle story.
     pub(super) fn check_fencings(&mut self, target: NodeId) {
-        let recent = |(at, node): &&(u64, NodeId)| {
-            *node == target && self.now_ms.saturating_sub(*at) < 120_000
+        let recent = |fenced: &&Fenced| {
+            fenced.target == target && self.now_ms.saturating_sub(fenced.off_ms) < 120_000
         };
         let count = self.fenced.iter().filter(recent).count();
         // A device that switches off and denies it is asked again.

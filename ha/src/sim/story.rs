@@ -4,7 +4,7 @@
 use super::chance::Chance;
 use super::fault::{schedule, Device};
 use super::scene::scene;
-use super::world::{Happening, World};
+use super::world::{Fenced, Happening, World};
 use super::Options;
 use crate::core::id::{GroupId, NodeId};
 use crate::core::input::{Control, Input};
@@ -188,11 +188,12 @@ fn trouble(world: &World) -> Option<String> {
     None
 }
 
-/// Once the faults are over nobody is fenced twice.
+/// Nobody is fenced again and again for what is decided once the faults are over. An operator's order just before, and a
+/// device that switched off and denied it, are faults.
 fn check_calm(world: &mut World, began_ms: u64) {
     let nodes: Vec<NodeId> = world.nodes.keys().copied().collect();
     for node in nodes {
-        let late = |(at, target): &&(u64, NodeId)| *target == node && *at > began_ms;
+        let late = |fenced: &&Fenced| fenced.target == node && fenced.asked_ms > began_ms;
         let count = world.fenced.iter().filter(late).count();
         if count > 2 {
             world.fail(format!(

@@ -19,6 +19,15 @@ use crate::core::memory::Memory;
 use crate::core::message::Message;
 use crate::core::{Core, Start};
 
+/// A device switched a node off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fenced {
+    pub(super) target: NodeId,
+    /// When it was asked to.
+    pub(super) asked_ms: u64,
+    pub(super) off_ms: u64,
+}
+
 /// What happens at some time.
 #[derive(Clone, Debug)]
 pub(super) enum Happening {
@@ -42,6 +51,7 @@ pub(super) enum Happening {
         daemon: u64,
         id: FenceId,
         target: NodeId,
+        asked_ms: u64,
     },
     FenceAnswer {
         by: NodeId,
@@ -108,8 +118,8 @@ pub(super) struct World {
     pub(super) faults: Vec<(u64, Fault)>,
     pub(super) keep: Option<Vec<usize>>,
     pub(super) steps: u64,
-    /// Times of successful fencings by target.
-    pub(super) fenced: Vec<(u64, NodeId)>,
+    /// Fencings that switched something off.
+    pub(super) fenced: Vec<Fenced>,
     pub(super) requests: u64,
     pub(super) calm: bool,
     /// What is switched off stays off.
@@ -229,7 +239,8 @@ impl World {
                 daemon,
                 id,
                 target,
-            } => self.fence_end(by, daemon, id, target),
+                asked_ms,
+            } => self.fence_end(by, daemon, id, target, asked_ms),
             Happening::FenceAnswer {
                 by,
                 daemon,

@@ -146,11 +146,9 @@ fn the_end(play: &mut Play<'_>) -> Result<()> {
         play.beta().node.ip(0)
     );
     theirs(play, &format!("drbdsetup-84 disconnect {ends}"))?;
-    // It was told csums-alg by 19-net-options, and 41-connect has none.
-    play.beta().sh(
-        "drbdsetup net-options r0 0 --set-defaults --protocol=C --cram-hmac-alg=sha1 --shared-secret=geheim \
-            --verify-alg=sha1",
-    )?;
+    // The peer has to have what comes with the recorded request.
+    play.beta()
+        .sh("drbdsetup net-options r0 0 --csums-alg=sha1")?;
     play.file("41-connect.txt")?;
     until(play, "a connection", View::is_healthy)?;
     let open = "exec 9<>/dev/drbd0;";
@@ -170,7 +168,7 @@ fn the_end(play: &mut Play<'_>) -> Result<()> {
              drbdmeta 0 v08 /dev/vdb internal apply-al
              drbdsetup-84 attach 0 /dev/vdb /dev/vdb internal --resync-rate=10240 --c-plan-ahead=0
              drbdsetup-84 connect r0 {ends} --protocol=C --ping-int=3 --timeout=30 --max-buffers=4000 \
-                --cram-hmac-alg=sha1 --shared-secret=geheim --verify-alg=sha1"
+                --cram-hmac-alg=sha1 --shared-secret=geheim --verify-alg=sha1 --csums-alg=sha1"
         ),
     )?;
     until(play, "a connection", View::is_healthy)?;

@@ -4,7 +4,7 @@
 
 use anyhow::{ensure, Result};
 use drbd_tests::scenario::step;
-use drbd_tests::{scenario, Cluster, Setup};
+use drbd_tests::{scenario, Cluster, Setup, Side};
 
 #[test]
 fn life_of_the_module() {
@@ -47,6 +47,7 @@ fn story(cluster: &Cluster) -> Result<()> {
         "{} KiB less free memory",
         before - after
     );
+    step("a disconnect waits for nobody", || unheard(alpha))?;
     let threads = "ps -e -o comm= | grep -c '^drbd_[rwm]_' || true";
     ensure!(alpha.sh(threads)?.trim() == "0", "threads are left");
     step("unloaded", || {
@@ -54,4 +55,19 @@ fn story(cluster: &Cluster) -> Result<()> {
     })?;
     cluster.beta.sh("rmmod drbd")?;
     Ok(cluster.lab.check_consoles()?)
+}
+
+/// A connection whose peer does not answer is waited for as long as `connect-int` says, which an administrator who takes it down
+/// must not notice. `timeout` would say 124.
+fn unheard(side: &Side) -> Result<()> {
+    // Refused at once: from then on it listens.
+    let path = "ipv4:127.0.0.1:7790 ipv4:127.0.0.1:7791";
+    side.sh(&format!(
+        "set -e; drbdsetup new-resource r0 0; drbdsetup new-peer r0 1 --_name=nobody --connect-int=120
+         drbdsetup new-path r0 1 {path}
+         for i in 1 2 3; do
+             drbdsetup connect r0 1; sleep 2; timeout 30 drbdsetup disconnect r0 1
+         done; drbdsetup down r0"
+    ))
+    .map(drop)
 }
