@@ -3,6 +3,7 @@
 //! they were not given the same one.
 
 mod check;
+pub mod drbd;
 mod finding;
 mod schema;
 

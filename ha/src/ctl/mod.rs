@@ -54,6 +54,9 @@ enum Command {
         /// The file.
         #[arg(default_value = config::PATH)]
         file: PathBuf,
+        /// The configuration of DRBD, which has to fit; unset: /etc/drbd.conf, if there is one.
+        #[arg(long, value_name = "FILE")]
+        drbd_conf: Option<PathBuf>,
     },
     /// Shows what happens, as it happens.
     Watch {
@@ -179,7 +182,7 @@ pub fn run(cli: &Cli) -> Result<u8> {
     let group = |group: &String| group.clone();
     match &cli.command {
         Command::Status { json, watch } => status(socket, *json, *watch),
-        Command::Check { file } => Ok(check(file)),
+        Command::Check { file, drbd_conf } => Ok(check(file, drbd_conf.as_deref())),
         Command::Watch { json } => watch(socket, *json),
         Command::Links { json } => links(socket, *json),
         Command::Move { group: name, node } => done(Request::Move {
@@ -343,10 +346,17 @@ fn devices(socket: &Path) -> Result<u8> {
     }
 }
 
-fn check(file: &Path) -> u8 {
+fn check(file: &Path, drbd_conf: Option<&Path>) -> u8 {
     match config::load(file) {
-        Ok((config, warnings)) => {
-            eprint!("{warnings}");
+        Ok((config, mut found)) => {
+            let usual = Some(Path::new(config::drbd::DRBD_CONF)).filter(|path| path.exists());
+            if let Some(path) = drbd_conf.or(usual) {
+                found.list.extend(config::drbd::check(&config, path));
+            }
+            eprint!("{found}");
+            if found.has_errors() {
+                return 1;
+            }
             println!(
                 "{}: good: {} nodes, {} groups",
                 file.display(),

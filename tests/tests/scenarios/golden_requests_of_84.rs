@@ -161,23 +161,22 @@ fn the_end(play: &mut Play<'_>) -> Result<()> {
     play.file("56-detach.txt")?;
     play.file("57-del-minor.txt")?;
     play.file("58-del-resource.txt")?;
+    // Recorded on a node that had crashed as Primary, knows that the peer is Outdated, and is alone: its metadata says so.
+    play.beta().sh("drbdsetup down r0")?;
+    play.alpha().sh(
+        "set -e; drbdmeta --force 0 v08 /dev/vdb internal dump-md >/run/md
+         grep -q 'flags 0x' /run/md; sed -i 's/flags 0x[0-9a-f]*;/flags 0x00000071;/' /run/md
+         yes yes | drbdmeta --force 0 v08 /dev/vdb internal restore-md /run/md",
+    )?;
     theirs(
         play,
         &format!(
             "set -e; drbdsetup-84 new-resource r0; drbdsetup-84 new-minor r0 0 0
              drbdmeta 0 v08 /dev/vdb internal apply-al
              drbdsetup-84 attach 0 /dev/vdb /dev/vdb internal --resync-rate=10240 --c-plan-ahead=0
-             drbdsetup-84 connect r0 {ends} --protocol=C --ping-int=3 --timeout=30 --max-buffers=4000 \
-                --cram-hmac-alg=sha1 --shared-secret=geheim --verify-alg=sha1 --csums-alg=sha1"
+             drbdsetup-84 connect r0 {ends} --protocol=C --max-buffers=4000 \
+                --cram-hmac-alg=sha1 --shared-secret=geheim --verify-alg=sha1"
         ),
     )?;
-    until(play, "a connection", View::is_healthy)?;
-    theirs(play, "drbdsetup-84 primary 0")?;
-    // One that leaves a Primary outdates itself.
-    play.beta().sh("drbdsetup down r0")?;
-    until(play, "the peer is gone", |view| {
-        view.connection == "Connecting" || view.connection == "WFConnection"
-    })?;
-    theirs(play, "drbdsetup-84 secondary 0")?;
     play.file("60-down.txt")
 }
