@@ -164,7 +164,7 @@ fn the_end(play: &mut Play<'_>) -> Result<()> {
     // Recorded on a node that had crashed as Primary, knows that the peer is Outdated, and is alone: its metadata says so.
     play.beta().sh("drbdsetup down r0")?;
     play.alpha().sh(
-        "set -e; drbdmeta --force 0 v08 /dev/vdb internal dump-md >/run/md
+        "set -e; drbdmeta 0 v08 /dev/vdb internal apply-al; drbdmeta --force 0 v08 /dev/vdb internal dump-md >/run/md
          grep -q 'flags 0x' /run/md; sed -i 's/flags 0x[0-9a-f]*;/flags 0x00000071;/' /run/md
          yes yes | drbdmeta --force 0 v08 /dev/vdb internal restore-md /run/md",
     )?;
