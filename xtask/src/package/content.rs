@@ -314,7 +314,7 @@ fn dkms(release: &str, date: u64) -> Result<Package> {
             "Depends",
             format!(
                 "dkms, rustc (>= 1.85), rust-src (>= 1.85), bindgen, libclang-dev, gcc, make, bc, flex, bison, \
-                 libelf-dev, libssl-dev, dwarves, xz-utils, {source} | linux-source (>= {})",
+                 libelf-dev, libssl-dev, dwarves, python3, xz-utils, {source} | linux-source (>= {})",
                 kernel::series(release)
             ),
         ),
