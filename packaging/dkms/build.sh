@@ -54,9 +54,12 @@ fi
 make -C "$work/source" "O=$work/out" -j"$(nproc)" prepare
 
 cp -as "$headers/." "$work/headers/"
-rm -rf "$work/headers/rust" "$work/headers/scripts/target.json" "$work/headers/Makefile"
-cp -a "$work/out/rust" "$work/headers/rust"
+# Their directory of scripts is a link to one that other kernels use too: what is written there has to stay here.
+rm -rf "$work/headers/rust" "$work/headers/scripts" "$work/headers/Makefile"
+mkdir "$work/headers/scripts"
+cp -as "$(readlink -f "$headers/scripts")/." "$work/headers/scripts/"
+rm -f "$work/headers/scripts/target.json"
 cp "$work/out/scripts/target.json" "$work/headers/scripts/target.json"
+mv "$work/out/rust" "$work/headers/rust"
 sed "s|$headers|$work/headers|g" "$headers/Makefile" > "$work/headers/Makefile"
-rm -rf "$work/source" "$work/out"
 make -C "$work/headers" "M=$here" -j"$(nproc)" modules

@@ -46,11 +46,19 @@ nothing_left() {
 }
 "#;
 
+/// What the kernel's own packages have: building is to change nothing of it.
+const KERNEL: &str = r#"
+of_the_kernel() {
+    find "/usr/src/linux-headers-$1" "/usr/src/linux-headers-${1%-*}-common" "/usr/lib/linux-kbuild-${1%-*}" -ls | sort
+}
+"#;
+
 /// Installs the kernel's headers, then the package of the sources: its script has DKMS build and install.
 const INSTALL: &str = r#"
 release=$1; version=$2; deb=$3
 mkdir -p /var/cache/apt/archives/partial
 $apt_install "linux-headers-$release"
+of_the_kernel "$release" > /var/tmp/before
 $apt_install "/mnt/packages/$deb"
 dkms status drbd-rs | grep -q "^drbd-rs/$version, $release, x86_64: installed" || {
     cat /var/lib/dkms/drbd-rs/*/build/make.log 2>/dev/null
@@ -96,6 +104,7 @@ left=$(find /var/lib/dkms "/lib/modules/$release/" -name '*drbd*'; grep -h drbd 
 find "/usr/src/drbd-rs-$version" | sort > /tmp/there
 dpkg -L drbd-rs-dkms | grep "^/usr/src/drbd-rs-$version" | sort | diff - /tmp/there
 rm /tmp/there
+of_the_kernel "$release" | diff /var/tmp/before - || { echo "E: this became of the kernel's headers"; exit 1; }
 altered=$(dpkg --verify drbd-rs-dkms)
 [ -z "$altered" ] || { echo "E: altered: $altered"; exit 1; }
 apt-get purge --yes drbd-rs-dkms
@@ -197,7 +206,7 @@ impl<'a> Trial<'a> {
     }
 
     fn script(&self, text: &str, arguments: &[&str]) -> Result<()> {
-        let script = format!("apt_install='{APT_INSTALL}'\n{LEFT}\n{text}");
+        let script = format!("apt_install='{APT_INSTALL}'\n{LEFT}\n{KERNEL}\n{text}");
         logged(
             &mut self.root.script(&script, arguments),
             &self.log,

@@ -23,7 +23,7 @@ ln -s usr/lib "$root/lib"
 for package in "$packages"/*; do
     cp -a "$package/." "$root/"
 done
-for program in sh true kill; do
+for program in sh true; do
     : > "$root/usr/bin/$program"; chmod 755 "$root/usr/bin/$program"
 done
 if command -v systemd-analyze >/dev/null; then
