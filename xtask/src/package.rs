@@ -48,7 +48,7 @@ pub struct Options {
     #[arg(long)]
     pub check: bool,
     /// Install them in a fresh Debian, which is thrown away: systemd and udev verify units and rules, DKMS builds the
-    /// module, which has to be that of `cargo xtask build`, and nothing is left of what is removed. Takes an hour or less.
+    /// module, which has to be that of `cargo xtask build`, and nothing is left of what is removed. Takes half an hour.
     #[arg(long = "try")]
     pub trial: bool,
     /// Build nothing: take what `cargo xtask build` left in target/dist.

@@ -116,7 +116,7 @@ rm /tmp/there
 of_the_kernel "$release" | diff /var/tmp/before - || { echo "E: this became of the kernel's headers"; exit 1; }
 altered=$(dpkg --verify drbd-rs-dkms)
 [ -z "$altered" ] || { echo "E: altered: $altered"; exit 1; }
-apt-get purge --yes drbd-rs-dkms
+dpkg --purge drbd-rs-dkms
 nothing_left
 "#;
 
@@ -135,7 +135,7 @@ drbd-had --version
 /// Removes them, after the daemon's unit was enabled as its manual says.
 const REMOVE_TOOLS: &str = r#"
 systemctl enable drbd-had.service
-apt-get purge --yes drbd-rs-ha drbd-rs-utils
+dpkg --purge drbd-rs-ha drbd-rs-utils
 nothing_left
 "#;
 
