@@ -33,10 +33,18 @@ if [ ! -e "$source" ]; then
 	exit 1
 fi
 
+# It is large, and nobody needs what is left of a build that failed.
+trap 'rm -rf "$work"' EXIT
 rm -rf "$work"
 mkdir -p "$work/source" "$work/out" "$work/headers"
 say "making the Rust metadata of kernel $release"
 tar -xf "$source" -C "$work/source" --strip-components=1
+version=$(make -s -C "$work/source" kernelversion)
+if [ "$version" != "${release%%[+-]*}" ]; then
+	say "cannot build for $release: $source is of kernel $version"
+	say "bring them together:  apt-get install linux-image-amd64 linux-headers-amd64 linux-source-$series"
+	exit 1
+fi
 cp "$headers/.config" "$work/out/.config"
 make -C "$work/source" "O=$work/out" olddefconfig
 if ! grep -q '^CONFIG_RUST=y' "$work/out/.config"; then
@@ -46,10 +54,12 @@ fi
 make -C "$work/source" "O=$work/out" -j"$(nproc)" prepare
 
 cp -as "$headers/." "$work/headers/"
-rm -rf "$work/headers/rust" "$work/headers/scripts/target.json" "$work/headers/Makefile"
-cp -a "$work/out/rust" "$work/headers/rust"
+# Their directory of scripts is a link to one that other kernels use too: what is written there has to stay here.
+rm -rf "$work/headers/rust" "$work/headers/scripts" "$work/headers/Makefile"
+mkdir "$work/headers/scripts"
+cp -as "$(readlink -f "$headers/scripts")/." "$work/headers/scripts/"
+rm -f "$work/headers/scripts/target.json"
 cp "$work/out/scripts/target.json" "$work/headers/scripts/target.json"
+mv "$work/out/rust" "$work/headers/rust"
 sed "s|$headers|$work/headers|g" "$headers/Makefile" > "$work/headers/Makefile"
-rm -rf "$work/source" "$work/out"
 make -C "$work/headers" "M=$here" -j"$(nproc)" modules
-rm -rf "$work"

@@ -25,7 +25,7 @@ use crate::progress::Step;
 const SERIES: &str = "7.3";
 
 /// Where apt inside the root keeps packages; our own directory is shown there.
-const ARCHIVES: &str = "/var/cache/apt/archives";
+pub(crate) const ARCHIVES: &str = "/var/cache/apt/archives";
 
 /// Inside the root: what we add to Debian's files.
 const OURS: &str = "/opt/drbd-rs";
@@ -241,7 +241,7 @@ fn numbers(release: &str) -> Vec<u32> {
 
 /// Installs from the packages of earlier runs alone; false when there are none or they do not do, and apt's sources are
 /// what they were.
-fn install_kept_packages(
+pub(crate) fn install_kept_packages(
     cache: &Cache,
     root: &Root,
     log: &Path,

@@ -3,7 +3,10 @@
 
 mod check;
 mod content;
+mod fail_over;
 mod stage;
+mod trial;
+mod units;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,9 +43,14 @@ dpkg-deb --root-owner-group -Zxz --build . "/mnt/packages/$2" >/dev/null
 /// What `cargo xtask package` takes.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Options {
-    /// Take the packages apart again, and look whether everything is where it belongs.
+    /// Take the packages apart again, look whether everything is where it belongs, and have systemd and udev verify units
+    /// and rules if this machine has them.
     #[arg(long)]
     pub check: bool,
+    /// Install them in a fresh Debian, which is thrown away: systemd and udev verify units and rules, DKMS builds the
+    /// module, which has to be that of `cargo xtask build`, and nothing is left of what is removed. Takes half an hour.
+    #[arg(long = "try")]
+    pub trial: bool,
     /// Build nothing: take what `cargo xtask build` left in target/dist.
     #[arg(long)]
     pub no_build: bool,
@@ -84,6 +92,18 @@ pub fn make(env: &Env, options: &Options) -> Result<Vec<PathBuf>> {
         let file = directory.join(package.file_name());
         step.done(&file.display().to_string());
         files.push(file);
+    }
+    if options.check {
+        let step = Step::start("units and rules");
+        let verified = units::verify(&directory.join("tree"), &directory.join("root"))?;
+        step.done(if verified {
+            ""
+        } else {
+            "not verified: neither systemd-analyze nor udevadm is here"
+        });
+    }
+    if options.trial {
+        trial::run(env, &directory, &packages)?;
     }
     Ok(files)
 }

@@ -36,7 +36,7 @@ pub struct Options {
     /// Run only scenarios whose name contains this, and nothing else.
     #[arg(long, value_name = "NAME", conflicts_with = "no_vm")]
     pub only: Option<String>,
-    /// Play every scenario but those that this build has passed already.
+    /// Play every scenario but those that this build has passed already, and try the packages in a fresh Debian.
     #[arg(long, conflicts_with_all = ["no_vm", "only"])]
     pub full: bool,
     /// Play ten chosen scenarios on a kernel with KASAN and lockdep, and run nothing else; the first time, that kernel
@@ -159,11 +159,12 @@ pub fn run(options: &Options) -> Result<()> {
     // Without products of this checkout, a scenario would try old ones.
     if built && !options.no_vm {
         table.run("Debian packages", || {
-            let options = package::Options {
+            let packages = package::Options {
                 check: true,
                 no_build: true,
+                trial: options.full,
             };
-            package::make(&crate::env::Env::current()?, &options)?;
+            package::make(&crate::env::Env::current()?, &packages)?;
             Ok(Verdicts::of_check(true))
         });
         table.run("virtual machines", || {

@@ -66,7 +66,7 @@ fn files() -> Result<Vec<PathBuf>> {
         })
         .collect();
     files.sort();
-    ensure!(files.len() == 2, "two packages: {files:?}");
+    ensure!(files.len() == 3, "three packages: {files:?}");
     Ok(files)
 }
 
@@ -114,8 +114,9 @@ fn links(side: &Side) -> Result<()> {
 }
 
 fn remove(side: &Side) -> Result<()> {
-    side.sh("dpkg --remove drbd-rs-utils $(dpkg-query -W -f='${Package}\\n' 'drbd-rs-modules-*')")?;
-    side.sh("dpkg --purge drbd-rs-utils")?;
+    let modules = "$(dpkg-query -W -f='${Package}\\n' 'drbd-rs-modules-*')";
+    side.sh(&format!("dpkg --remove drbd-rs-ha drbd-rs-utils {modules}"))?;
+    side.sh("dpkg --purge drbd-rs-ha drbd-rs-utils")?;
     let module = side.sh("modinfo -F filename drbd")?;
     ensure!(module.contains("/kernel/"), "{module}");
     let left =

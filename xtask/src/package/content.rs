@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 
 use crate::env::Env;
 use crate::process::captured;
-use crate::{module, tools, workspace};
+use crate::{kernel, module, tools, workspace};
+
+use super::fail_over;
 
 /// Debian's part of the version.
 const REVISION: &str = "1";
@@ -60,7 +62,7 @@ impl Package {
 }
 
 /// Version without Debian's part.
-fn upstream() -> &'static str {
+pub(super) fn upstream() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
@@ -147,16 +149,17 @@ pub(super) fn all(env: &Env) -> Result<Vec<Package>> {
     let date = date.trim().parse().context("git does not tell the date")?;
     Ok(vec![
         utils(date)?,
+        fail_over::package(date)?,
         modules(&env.kernel_release, date)?,
         dkms(&env.kernel_release, date)?,
     ])
 }
 
-fn packaging(name: &str) -> PathBuf {
+pub(super) fn packaging(name: &str) -> PathBuf {
     workspace::root().join("packaging").join(name)
 }
 
-fn package(name: String, architecture: &'static str, date: u64) -> Package {
+pub(super) fn package(name: String, architecture: &'static str, date: u64) -> Package {
     Package {
         name,
         version: format!("{}-{REVISION}", upstream()),
@@ -177,7 +180,7 @@ fn package(name: String, architecture: &'static str, date: u64) -> Package {
 }
 
 /// Copyright and changes, which every package has under its own name.
-fn documents(name: &str) -> [File; 2] {
+pub(super) fn documents(name: &str) -> [File; 2] {
     let document = |from: &str, to: &str| File {
         from: packaging(from),
         to: format!("usr/share/doc/{name}/{to}"),
@@ -189,51 +192,71 @@ fn documents(name: &str) -> [File; 2] {
     ]
 }
 
-fn utils(date: u64) -> Result<Package> {
-    let dist = workspace::dist();
-    let mut files: Vec<File> = PACKAGING
-        .iter()
-        .map(|(from, to, mode)| File {
-            from: packaging(from),
-            to: (*to).to_owned(),
-            mode: *mode,
-        })
-        .collect();
+/// Files of `packaging/` as a package has them.
+pub(super) fn from_packaging(files: &[(&str, &str, u32)]) -> Vec<File> {
+    let file = |(from, to, mode): &(&str, &str, u32)| File {
+        from: packaging(from),
+        to: (*to).to_owned(),
+        mode: *mode,
+    };
+    files.iter().map(file).collect()
+}
+
+/// Programs of `target/dist`, and the C library that they need, as a dependency.
+pub(super) fn programs(programs: &[(&str, &str)]) -> Result<(Vec<File>, String)> {
+    let mut files = Vec::new();
     let mut glibc = (2, 17);
-    for (program, to) in PROGRAMS {
-        let from = dist.join(program);
+    for (program, to) in programs {
+        let from = workspace::dist().join(program);
         let bytes = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
         glibc = glibc.max(tools::newest_glibc(&bytes).unwrap_or(glibc));
         files.push(File {
             from,
-            to: to.to_owned(),
+            to: (*to).to_owned(),
             mode: 0o755,
         });
     }
+    let depends = format!("libc6 (>= {}.{}), libgcc-s1", glibc.0, glibc.1);
+    Ok((files, depends))
+}
+
+/// Manual pages and completions of the programs that `wanted` takes by the name of the file.
+pub(super) fn pages(wanted: impl Fn(&str) -> bool) -> Result<Vec<File>> {
+    let dist = workspace::dist();
+    let mut directories = Vec::new();
     for section in listed(&dist.join("man"))? {
-        for from in listed(&section)? {
-            files.push(File {
-                to: format!("usr/share/man/{}/{}", file_name(&section), file_name(&from)),
-                from,
-                mode: 0o644,
-            });
-        }
+        let to = format!("usr/share/man/{}", file_name(&section));
+        directories.push((section, to));
     }
     for (shell, to) in [
         ("bash", "usr/share/bash-completion/completions"),
         ("zsh", "usr/share/zsh/vendor-completions"),
         ("fish", "usr/share/fish/vendor_completions.d"),
     ] {
-        for from in listed(&dist.join("completions").join(shell))? {
-            files.push(File {
-                to: format!("{to}/{}", file_name(&from)),
-                from,
-                mode: 0o644,
-            });
+        directories.push((dist.join("completions").join(shell), to.to_owned()));
+    }
+    let mut files = Vec::new();
+    for (directory, to) in directories {
+        for from in listed(&directory)? {
+            let name = file_name(&from);
+            if wanted(name.trim_start_matches('_')) {
+                files.push(File {
+                    to: format!("{to}/{name}"),
+                    from,
+                    mode: 0o644,
+                });
+            }
         }
     }
+    Ok(files)
+}
+
+fn utils(date: u64) -> Result<Package> {
+    let mut files = from_packaging(&PACKAGING);
+    let (programs, depends) = programs(&PROGRAMS)?;
+    files.extend(programs);
+    files.extend(pages(|name| !fail_over::is_of(name))?);
     let mut made = package("drbd-rs-utils".to_owned(), "amd64", date);
-    let depends = format!("libc6 (>= {}.{}), libgcc-s1", glibc.0, glibc.1);
     made.fields.extend([
         ("Depends", depends),
         ("Recommends", "drbd-rs-modules | drbd-rs-dkms".to_owned()),
@@ -286,13 +309,16 @@ fn dkms(release: &str, date: u64) -> Result<Package> {
     let mut made = package("drbd-rs-dkms".to_owned(), "all", date);
     let source = module::source_package(release);
     made.fields.extend([
+        // Debian's headers lack the metadata of the kernel's own crates, which is made of its source.
         (
             "Depends",
-            "dkms, rustc (>= 1.85), rust-src (>= 1.85), bindgen, libclang-dev, gcc, make, bc, flex, bison, libelf-dev, libssl-dev, dwarves, xz-utils"
-                .to_owned(),
+            format!(
+                "dkms, rustc (>= 1.85), rust-src (>= 1.85), bindgen, libclang-dev, gcc, make, bc, flex, bison, \
+                 libelf-dev, libssl-dev, dwarves, python3, xz-utils, {source} | linux-source (>= {})",
+                kernel::series(release)
+            ),
         ),
-        // Debian's headers lack the metadata of the kernel's own crates.
-        ("Recommends", format!("drbd-rs-utils, {source}")),
+        ("Recommends", "drbd-rs-utils".to_owned()),
         ("Provides", "drbd-rs-modules".to_owned()),
     ]);
     made.about = (
@@ -332,7 +358,7 @@ pub(super) fn filled_in(text: &str) -> String {
     text.replace("@VERSION@", upstream())
 }
 
-fn script(
+pub(super) fn script(
     name: &'static str,
     file: &str,
     words: &[(&str, &str)],
@@ -346,14 +372,14 @@ fn script(
     Ok((name, text))
 }
 
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
 }
 
-fn listed(directory: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn listed(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries =
         fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?;
     let mut paths = entries
@@ -369,20 +395,19 @@ mod tests {
 
     #[test]
     fn every_file_of_packaging_goes_somewhere() {
-        // The fail-over daemon is in no package before its scenarios have been played.
-        let fail_over = ["prometheus/", "systemd/drbd-had.service"];
-        let elsewhere = [&["dkms/", "scripts/", "copyright"][..], &fail_over].concat();
+        let elsewhere = ["dkms/", "scripts/", "copyright"];
+        let placed = || PACKAGING.iter().chain(&fail_over::PACKAGING);
         let root = workspace::root();
         for file in workspace::files().unwrap() {
             let Ok(name) = file.strip_prefix("packaging") else {
                 continue;
             };
             let name = name.to_string_lossy();
-            let known = PACKAGING.iter().any(|(from, ..)| *from == name)
+            let known = placed().any(|(from, ..)| *from == name)
                 || elsewhere.iter().any(|start| name.starts_with(*start));
             assert!(known, "{name} is in no package");
         }
-        for (from, ..) in PACKAGING {
+        for (from, ..) in placed() {
             assert!(root.join("packaging").join(from).is_file(), "{from}");
         }
     }
