@@ -14,6 +14,12 @@ pub const DEVICE: &str = "/dev/drbd0";
 /// TCP port both nodes listen on.
 pub const PORT: u16 = 7789;
 
+/// Name of the second resource of the scenarios that have two.
+pub const TWIN: &str = "r1";
+
+/// Its device.
+pub const TWIN_DEVICE: &str = "/dev/drbd1";
+
 /// Where the metadata lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MetaDisk {
@@ -59,6 +65,8 @@ pub struct Config {
     pub options: Vec<String>,
     /// Lines of the `handlers` section.
     pub handlers: Vec<String>,
+    /// Whether there is [`TWIN`] as well, on the second data disk, with the same options.
+    pub twin: bool,
 }
 
 impl Config {
@@ -67,18 +75,35 @@ impl Config {
     #[must_use]
     pub fn text(&self, kind: Kind, hosts: &[(String, String); 2]) -> String {
         let mut text = String::from("global { usage-count no; }\n");
-        let _ = writeln!(text, "resource {RESOURCE} {{");
+        let place = (DEVICE, 0, "/dev/vdb", PORT);
+        text += &self.resource(RESOURCE, place, kind, hosts);
+        if self.twin {
+            let place = (TWIN_DEVICE, 1, "/dev/vdc", PORT + 1);
+            text += &self.resource(TWIN, place, kind, hosts);
+        }
+        text
+    }
+
+    /// One resource, at a place: device, minor number, disk and port.
+    fn resource(
+        &self,
+        name: &str,
+        (device, minor, disk, port): (&str, u8, &str, u16),
+        kind: Kind,
+        hosts: &[(String, String); 2],
+    ) -> String {
+        let mut text = format!("resource {name} {{\n");
         let meta = self.meta_disk.words();
         let _ = writeln!(
             text,
-            "  volume 0 {{ device {DEVICE} minor 0; disk /dev/vdb; {meta}; }}"
+            "  volume 0 {{ device {device} minor {minor}; disk {disk}; {meta}; }}"
         );
         for (id, (name, ip)) in hosts.iter().enumerate() {
             let node_id = match kind {
                 Kind::Ours => format!("node-id {id}; "),
                 Kind::Stock | Kind::Bare => String::new(),
             };
-            let _ = writeln!(text, "  on {name} {{ {node_id}address {ip}:{PORT}; }}");
+            let _ = writeln!(text, "  on {name} {{ {node_id}address {ip}:{port}; }}");
         }
         let section = |name: &str, lines: &[String]| {
             let lines: String = lines.iter().map(|line| format!(" {line};")).collect();
@@ -169,6 +194,24 @@ mod tests {
         let old = config.text(Kind::Stock, &hosts());
         let wanted = "after-resync-target \"/usr/lib/drbd/crm-unfence-peer.sh\"";
         assert!(old.contains(wanted), "{old}");
+    }
+
+    #[test]
+    fn a_twin_has_a_place_of_its_own_and_the_same_options() {
+        let mut config = Config {
+            net: vec!["ping-int 1".to_owned()],
+            ..Config::default()
+        };
+        assert!(!config.text(Kind::Ours, &hosts()).contains("r1"));
+        config.twin = true;
+        let text = config.text(Kind::Ours, &hosts());
+        let place = "volume 0 { device /dev/drbd1 minor 1; disk /dev/vdc; meta-disk internal; }";
+        assert!(
+            text.contains("resource r1 {") && text.contains(place),
+            "{text}"
+        );
+        assert!(text.contains("10.0.0.2:7790;"), "{text}");
+        assert_eq!(text.matches("ping-int 1;").count(), 2, "{text}");
     }
 
     #[test]

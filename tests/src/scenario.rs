@@ -4,8 +4,10 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use drbd_qemu::Lab;
 
 use crate::cluster::{Cluster, Setup};
+use crate::side::Side;
 
 /// Boots a pair, plays `story`, checks the consoles and says how long it took.
 ///
@@ -19,14 +21,24 @@ pub fn scenario(name: &str, setup: &Setup, story: impl FnOnce(&Cluster) -> Resul
         Ok(cluster) => cluster,
         Err(error) => panic!("{name}: the pair does not boot: {error:#}"),
     };
-    // A kernel's report explains the story's failure, not the other way round.
     let told = story(&cluster);
-    let consoles = cluster.lab.check_consoles().map_err(anyhow::Error::from);
+    conclude(name, &cluster.lab, &cluster.sides(), told, started);
+}
+
+/// Checks the consoles of a scenario that was told, and says how long it took.
+///
+/// # Panics
+///
+/// If the story failed or a kernel reported an error: with the reason, what the nodes say about the resource and where the
+/// consoles are.
+pub fn conclude(name: &str, lab: &Lab, sides: &[&Side], told: Result<()>, started: Instant) {
+    // A kernel's report explains the story's failure, not the other way round.
+    let consoles = lab.check_consoles().map_err(anyhow::Error::from);
     if let Err(error) = told {
         if let Err(report) = &consoles {
             eprintln!("{report}");
         }
-        for side in cluster.sides() {
+        for side in sides {
             match side.view() {
                 Ok(view) => eprintln!("{}: {view:?}", side.name()),
                 Err(reason) => eprintln!("{}: no view: {reason:#}", side.name()),
@@ -38,7 +50,7 @@ pub fn scenario(name: &str, setup: &Setup, story: impl FnOnce(&Cluster) -> Resul
                 eprintln!("  {}| {line}", side.name());
             }
         }
-        let logs = cluster.lab.log_dir().display().to_string();
+        let logs = lab.log_dir().display().to_string();
         panic!("{name}: {error:#}\nconsoles: {logs}");
     }
     if let Err(report) = consoles {

@@ -8,7 +8,8 @@ use anyhow::{ensure, Result};
 
 use crate::cib::{ADDRESS, MOUNT, SERVICE};
 use crate::cluster::Cluster;
-use crate::side::Side;
+use crate::config::{TWIN, TWIN_DEVICE};
+use crate::side::{Side, SOON};
 use crate::wait;
 
 /// For what a cluster does: elect, fence, promote, mount.
@@ -90,4 +91,34 @@ pub fn make_file_system(cluster: &Cluster) -> Result<()> {
     }
     alpha.down()?;
     beta.down()
+}
+
+/// The same of [`TWIN`], for ours on both.
+///
+/// # Errors
+///
+/// If any of it fails.
+pub fn make_twin(cluster: &Cluster) -> Result<()> {
+    let (alpha, beta) = (&cluster.alpha, &cluster.beta);
+    for side in [alpha, beta] {
+        side.sh(&format!(
+            "drbdadm -- --force create-md {TWIN} && drbdadm up {TWIN}"
+        ))?;
+    }
+    let look = || alpha.sh(&format!("drbdadm cstate {TWIN}"));
+    wait::until("the twin's connection", SOON, look, |state| {
+        state.trim() == "Connected"
+    })?;
+    alpha.sh(&format!(
+        "set -e
+         drbdadm new-current-uuid --clear-bitmap {TWIN}/0
+         drbdadm primary {TWIN}
+         mkfs.ext4 -q {TWIN_DEVICE}
+         sync
+         drbdadm secondary {TWIN}"
+    ))?;
+    for side in [alpha, beta] {
+        side.sh(&format!("drbdadm down {TWIN}"))?;
+    }
+    Ok(())
 }

@@ -102,6 +102,8 @@ struct Link {
     seen: Window,
     bucket: Bucket,
     greeted: Option<Duration>,
+    /// The time in the last greeting that was answered by this link.
+    answered: Option<u64>,
 }
 
 struct Peer {
@@ -445,6 +447,11 @@ impl Endpoint {
         let key = self.best_key(greeting, frame.key).ok_or(Reason::WrongKey)?;
         let me = (self.me, self.incarnation, self.nonce);
         let peer = self.peers.get_mut(&frame.from).ok_or(Reason::UnknownNode)?;
+        // Repeated by somebody, it would make a dead link look alive.
+        let answered = peer.links.get(link).and_then(|link| link.answered);
+        if answered.is_some_and(|before| greeting.stamp <= before) {
+            return Err(Reason::Replayed);
+        }
         let theirs = (greeting.incarnation, greeting.generation);
         match &peer.session {
             Some(known) if theirs < (known.incarnation, known.generation) => {
@@ -468,6 +475,7 @@ impl Endpoint {
             }
         }
         if let Some(link) = peer.links.get_mut(link) {
+            link.answered = Some(greeting.stamp);
             link.facts.heard = Some(now);
             link.facts.received += 1;
             let back = micros(now).checked_sub(greeting.stamp);

@@ -172,8 +172,28 @@ fn a_replay_is_counted_and_not_heard() {
     pair.now += Duration::from_secs(60);
     pair.replay(&recorded);
     assert_eq!(pair.got.len(), before);
-    assert_eq!(pair.refused(2, Reason::Replayed), LINKS as u64);
+    // The message, and the answer before it.
+    assert_eq!(pair.refused(2, Reason::Replayed), 2 * LINKS as u64);
     assert_eq!(pair.say(1, "and on"), 1);
+}
+
+#[test]
+fn an_answer_that_is_repeated_does_not_make_a_link_look_alive() {
+    let mut pair = talking();
+    let answers = pair.recorded.clone();
+    let answers: Vec<(u8, Datagram)> = answers
+        .into_iter()
+        .filter(|(_, datagram)| {
+            let frame = frame::decode(&datagram.bytes);
+            frame.is_some_and(|(frame, _)| matches!(frame.kind, Kind::Ack(..)))
+        })
+        .collect();
+    let heard = |pair: &mut Pair| pair.at(2).links(1).iter().map(|it| it.heard).max();
+    let before = heard(&mut pair);
+    pair.now += Duration::from_secs(60);
+    pair.replay(&answers);
+    assert_eq!(heard(&mut pair), before);
+    assert_eq!(pair.refused(2, Reason::Replayed), LINKS as u64);
 }
 
 #[test]

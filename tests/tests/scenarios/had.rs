@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context, Result};
 use drbd_tests::cib::SERVICE;
-use drbd_tests::had::{self, DEADTIME_MS, GROUP};
+use drbd_tests::had::{self, Plan, DEADTIME_MS, GROUP};
 use drbd_tests::scenario::step;
 use drbd_tests::services::{self, LIMIT};
 use drbd_tests::wait::until;
-use drbd_tests::{scenario, Cluster, Had, Pairing, Side, Writer};
+use drbd_tests::{Cluster, Had, Pairing, Side, Writer};
 
 const RECORDS: &str = "/mnt/records";
 
@@ -22,18 +22,14 @@ type Story = fn(&Cluster, &Had<'_>, &Side, &Side) -> Result<()>;
 
 /// Plays `story` with the node that has the services, and the other one.
 fn play(name: &str, pairing: Pairing, story: Story) {
-    scenario(name, &had::setup(pairing), |cluster| {
-        step("two good copies", || services::make_file_system(cluster))?;
-        let had = step("programs and configuration", || Had::new(cluster))?;
-        had.play(|had| {
-            had.start_all()?;
-            let (active, other) = step("services", || services::wait_placed(cluster))?;
-            ensure!(
-                services::active(other)?.is_empty(),
-                "services on both nodes"
-            );
-            story(cluster, had, active, other)
-        })
+    let plan = |cluster: &Cluster| Plan::services(&cluster.sides());
+    had::play(name, &had::setup(pairing), plan, |cluster, had| {
+        let (active, other) = step("services", || services::wait_placed(cluster))?;
+        ensure!(
+            services::active(other)?.is_empty(),
+            "services on both nodes"
+        );
+        story(cluster, had, active, other)
     });
 }
 
@@ -106,7 +102,7 @@ fn power_cut(_: &Cluster, had: &Had<'_>, active: &Side, other: &Side) -> Result<
         cut.elapsed().as_secs_f64()
     );
     had.take_over(&events, active, cut)?.print();
-    ensure!(had.shot()? == [active.name()], "{:?}", had.shot()?);
+    had.were_shot(&[active])?;
     check(other, acknowledged)
 }
 
@@ -170,7 +166,7 @@ fn killed_daemon(_: &Cluster, had: &Had<'_>, active: &Side, other: &Side) -> Res
         services::wait_active(other)
     })?;
     had.take_over(&events, active, killed)?.print();
-    ensure!(had.shot()? == [active.name()], "{:?}", had.shot()?);
+    had.were_shot(&[active])?;
     check(other, writer.acknowledged()?)
 }
 
@@ -211,7 +207,7 @@ fn links_cut(cluster: &Cluster, had: &Had<'_>, active: &Side, other: &Side) -> R
         for nic in 0..2 {
             other.node.port(nic)?.cut(true);
         }
-        until("a shot", LIMIT, || had.shot(), |shot| !shot.is_empty())?;
+        until("a shot", LIMIT, || Ok(had.shot()), |shot| !shot.is_empty())?;
         // The other one would shoot soon, if it were to.
         sleep(SILENCE);
         let alive = cluster.sides().into_iter();
@@ -223,7 +219,7 @@ fn links_cut(cluster: &Cluster, had: &Had<'_>, active: &Side, other: &Side) -> R
         ensure!(
             alive == [active.name()],
             "{alive:?} live, {:?} were shot",
-            had.shot()?
+            had.shot()
         );
         services::wait_active(active)?;
         active.wait("I/O that goes on", LIMIT, |view| view.suspended.is_empty())?;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{ensure, Result};
+use anyhow::Result;
 use drbd_tests::had::{self, GROUP};
 use drbd_tests::{services, Cluster, Had, Pairing, Side, Writer};
 
@@ -76,12 +76,7 @@ fn fail_over(
         narrator.record(what, took, &remark);
         before_ms = ms;
     }
-    ensure!(
-        had.shot()? == [active.name()],
-        "{:?} were switched off, not {} alone",
-        had.shot()?,
-        active.name()
-    );
+    had.were_shot(&[active])?;
     narrator.run(other, "drbd-hactl history; drbd-hactl status")?;
     check(options, narrator, other, acknowledged)?;
     narrator.run(other, &format!("drbd-hactl disable {GROUP}"))?;
