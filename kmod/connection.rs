@@ -590,12 +590,5 @@ fn cancel(devices: &KVec<Arc<Device>>, item: SendItem) {
     let Some(device) = devices.iter().find(|device| device.number == volume) else {
         return;
     };
-    let payload = device.with(|inner, link, _| {
-        let reply = matches!(item, SendItem::Reply { .. });
-        let slot = inner.slots.get_mut(op as usize).filter(|_| reply);
-        let payload = slot.and_then(|slot| slot.payload.take());
-        inner.volume.send_canceled(op, link);
-        payload
-    });
-    drop(payload);
+    device.cancel_send(op, matches!(item, SendItem::Reply { .. }));
 }

@@ -448,6 +448,17 @@ impl Device {
         drop((old, slots));
         Ok(())
     }
+
+    /// An operation is not sent any more; the payload of a reply goes with it. Context: task.
+    pub(crate) fn cancel_send(&self, op: OpId, reply: bool) {
+        let payload = self.with(|inner, link, _| {
+            let slot = inner.slots.get_mut(op as usize).filter(|_| reply);
+            let payload = slot.and_then(|slot| slot.payload.take());
+            inner.volume.send_canceled(op, link);
+            payload
+        });
+        drop(payload);
+    }
 }
 
 impl Inner {
