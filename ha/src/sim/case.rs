@@ -3,9 +3,10 @@
 //! come of it. Chance decides delays only. The oracles look on all the time.
 
 use super::chance::Chance;
+use super::devices::Fenced;
 use super::fault::Fault;
 use super::scene::Scene;
-use super::world::{Fenced, World};
+use super::world::World;
 use super::{Failure, Options, Played};
 use crate::core::id::{GroupId, NodeId};
 

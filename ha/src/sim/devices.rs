@@ -2,9 +2,29 @@
 //! Fence devices: they act on their target whatever has become of who asked.
 
 use super::fault::Device;
-use super::world::{Fenced, Happening, World};
+use super::world::{Happening, World};
 use crate::core::id::{FenceId, NodeId};
 use crate::core::input::Input;
+
+/// A device switched a node off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fenced {
+    pub(super) target: NodeId,
+    /// When it was asked to.
+    pub(super) asked_ms: u64,
+    pub(super) off_ms: u64,
+}
+
+/// A device was asked to switch a node off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Order {
+    pub(super) by: NodeId,
+    /// Which of its daemons asked.
+    pub(super) daemon: u64,
+    pub(super) id: FenceId,
+    pub(super) target: NodeId,
+    pub(super) asked_ms: u64,
+}
 
 impl World {
     pub(super) fn start_fencing(&mut self, by: NodeId, id: FenceId, target: NodeId, level: u8) {
@@ -16,26 +36,24 @@ impl World {
             Device::Works | Device::Refuses | Device::Denies => self.chance.range(200, 3000),
         };
         let daemon = self.nodes.get(&by).map_or(0, |sim| sim.daemons);
-        self.at(
-            delay_ms,
-            Happening::FenceEnd {
-                by,
-                daemon,
-                id,
-                target,
-                asked_ms: self.now_ms,
-            },
-        );
+        let order = Order {
+            by,
+            daemon,
+            id,
+            target,
+            asked_ms: self.now_ms,
+        };
+        self.at(delay_ms, Happening::FenceEnd(order));
     }
 
-    pub(super) fn fence_end(
-        &mut self,
-        by: NodeId,
-        daemon: u64,
-        id: FenceId,
-        target: NodeId,
-        asked_ms: u64,
-    ) {
+    pub(super) fn fence_end(&mut self, order: Order) {
+        let Order {
+            by,
+            daemon,
+            id,
+            target,
+            asked_ms,
+        } = order;
         let device = self.devices.get(&target).copied().unwrap_or(Device::Works);
         if device != Device::Refuses {
             self.fenced.push(Fenced {

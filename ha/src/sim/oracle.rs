@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use super::devices::Fenced;
 use super::node::SimNode;
-use super::world::{Fenced, World};
+use super::world::World;
 use crate::core::id::NodeId;
 
 impl World {

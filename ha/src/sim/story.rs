@@ -2,9 +2,10 @@
 //! One story: faults, then calm, after which everything has to run again.
 
 use super::chance::Chance;
+use super::devices::Fenced;
 use super::fault::{schedule, Device};
 use super::scene::scene;
-use super::world::{Fenced, Happening, World};
+use super::world::{Happening, World};
 use super::Options;
 use crate::core::id::{GroupId, NodeId};
 use crate::core::input::{Control, Input};

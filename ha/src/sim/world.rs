@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
 
 use super::chance::Chance;
+use super::devices::{Fenced, Order};
 use super::fault::{Device, Fault};
 use super::net::Net;
 use super::node::{Asked, SimNode};
@@ -18,15 +19,6 @@ use crate::core::input::{Input, Outcome};
 use crate::core::memory::Memory;
 use crate::core::message::Message;
 use crate::core::{Core, Start};
-
-/// A device switched a node off.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Fenced {
-    pub(super) target: NodeId,
-    /// When it was asked to.
-    pub(super) asked_ms: u64,
-    pub(super) off_ms: u64,
-}
 
 /// What happens at some time.
 #[derive(Clone, Debug)]
@@ -46,13 +38,7 @@ pub(super) enum Happening {
         daemon: u64,
         id: ActionId,
     },
-    FenceEnd {
-        by: NodeId,
-        daemon: u64,
-        id: FenceId,
-        target: NodeId,
-        asked_ms: u64,
-    },
+    FenceEnd(Order),
     FenceAnswer {
         by: NodeId,
         daemon: u64,
@@ -234,13 +220,7 @@ impl World {
                 message,
             } => self.deliver(to, from, life, link, &message),
             Happening::ActionEnd { node, daemon, id } => self.action_end(node, daemon, id),
-            Happening::FenceEnd {
-                by,
-                daemon,
-                id,
-                target,
-                asked_ms,
-            } => self.fence_end(by, daemon, id, target, asked_ms),
+            Happening::FenceEnd(order) => self.fence_end(order),
             Happening::FenceAnswer {
                 by,
                 daemon,
