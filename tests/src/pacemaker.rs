@@ -11,6 +11,7 @@ use drbd_qemu::Kind;
 
 use crate::cib::Cib;
 use crate::cluster::{Cluster, Pairing, Setup};
+use crate::scenario::last_words;
 use crate::services::LIMIT;
 use crate::side::Side;
 use crate::wait;
@@ -229,18 +230,10 @@ impl<'a> Pacemaker<'a> {
     /// What the daemons last said, for the reader of a failure.
     #[must_use]
     pub fn logs(&self) -> String {
-        let mut text = String::new();
-        for side in self.cluster.sides() {
-            let script = format!(
-                "timeout 20 crm_mon -1 2>&1; tail -n {LOG_LINES} /var/log/pacemaker/pacemaker.log; tail -n 15 /var/log/cluster/corosync.log"
-            );
-            let said = match side.node.run(&script, drbd_qemu::SH_LIMIT) {
-                Ok(output) => output.stdout + &output.stderr,
-                Err(error) => error.to_string(),
-            };
-            let _ = writeln!(text, "--- {}\n{said}", side.name());
-        }
-        text
+        let script = format!(
+            "timeout 20 crm_mon -1 2>&1; tail -n {LOG_LINES} /var/log/pacemaker/pacemaker.log; tail -n 15 /var/log/cluster/corosync.log"
+        );
+        last_words(self.cluster.sides(), &script)
     }
 
     /// Plays `story`; when it fails, the reason comes with the daemons' logs.

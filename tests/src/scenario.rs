@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The frame around every scenario.
 
+use std::fmt::Write as _;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -69,4 +70,18 @@ pub fn step<T>(what: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
     let result = act();
     println!("  {what}: {:.1} s", started.elapsed().as_secs_f64());
     result
+}
+
+/// What `script` says on each node, for the reader of a failure. A node that says nothing is named with the reason.
+#[must_use]
+pub fn last_words<'a>(sides: impl IntoIterator<Item = &'a Side>, script: &str) -> String {
+    let mut text = String::new();
+    for side in sides {
+        let said = match side.node.run(script, drbd_qemu::SH_LIMIT) {
+            Ok(output) => output.stdout + &output.stderr,
+            Err(error) => error.to_string(),
+        };
+        let _ = writeln!(text, "--- {}\n{said}", side.name());
+    }
+    text
 }

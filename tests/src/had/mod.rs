@@ -6,7 +6,6 @@
 mod events;
 mod plan;
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
 use anyhow::{ensure, Context, Result};
@@ -18,7 +17,7 @@ pub use plan::{Group, Plan};
 
 use crate::cluster::{Cluster, Pairing, Setup};
 use crate::flags;
-use crate::scenario::{scenario, step};
+use crate::scenario::{last_words, scenario, step};
 use crate::services::{self, LIMIT};
 use crate::side::Side;
 use crate::wait;
@@ -300,16 +299,8 @@ impl<'a> Had<'a> {
     /// What the daemons last said, for the reader of a failure.
     #[must_use]
     pub fn logs(&self) -> String {
-        let mut text = String::new();
-        for side in &self.sides {
-            let script = format!("timeout 10 drbd-hactl status 2>&1; tail -n {LOG_LINES} {LOG}");
-            let said = match side.node.run(&script, drbd_qemu::SH_LIMIT) {
-                Ok(output) => output.stdout + &output.stderr,
-                Err(error) => error.to_string(),
-            };
-            let _ = writeln!(text, "--- {}\n{said}", side.name());
-        }
-        text
+        let script = format!("timeout 10 drbd-hactl status 2>&1; tail -n {LOG_LINES} {LOG}");
+        last_words(self.sides.iter().copied(), &script)
     }
 
     /// Plays `story`; when it fails, the reason comes with the daemons' logs.
