@@ -160,7 +160,9 @@ macro_rules! catalogue {
                     needs: $needs,
                 }, )*];
                 static TABLE: [Row; Command::ALL.len()] = ROWS;
-                &TABLE[self as usize]
+                #[expect(clippy::indexing_slicing, reason = "a row for each packet")]
+                let row = &TABLE[self as usize];
+                row
             }
         }
     };
