@@ -362,7 +362,9 @@ impl Device {
             if reads && inner.volume.op(op).kind == Kind::Free {
                 leftover = inner.take_payload(op);
             }
-            inner.collect(&mut works, false);
+            if inner.volume.has_effects() {
+                inner.collect(&mut works, false);
+            }
             let wakeups = inner.wakeups();
             // What is left needs task context.
             (leftover, wakeups.to_worker())
@@ -523,6 +525,13 @@ impl Inner {
         if let Some(slot) = self.slots.get_mut(op as usize) {
             slot.bio = Some(bio);
         }
+    }
+
+    /// The disk, if a write of the peer is the only thing to be submitted: the caller does it. Under the lock.
+    #[inline]
+    pub(crate) fn take_submit(&mut self, op: OpId) -> Option<Arc<Attached>> {
+        let disk = self.attached.as_ref()?;
+        self.volume.take_submit(op).then(|| disk.clone())
     }
 
     /// Takes a payload back out of the table.

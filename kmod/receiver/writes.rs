@@ -2,13 +2,30 @@
 //! Writes that the peer mirrors to us: P_DATA, P_TRIM and P_ZEROES.
 
 use super::{protocol_error, Receiver};
-use crate::{conf::protocol_of, device::Device, os::pages::Payload};
+use crate::{
+    attached::Attached,
+    conf::protocol_of,
+    device::Device,
+    device_io::{submit_write, DiskWrite},
+    os::{lock::Arc, pages::Payload},
+};
 use drbd_core::{
+    engine::op::OpId,
     engine::volume::{write_of, write_of_data, End, PeerWrite, PeerWriteFate},
     wire::{
         block::BlockData, handshake::ReplicationProtocol, packet::Packet, Frame,
     },
 };
+
+/// What became of a write of the peer under the volume's lock.
+enum Handed {
+    /// It goes to the disk now.
+    Launched(Arc<Attached>, OpId),
+    /// The engine has it, or not.
+    Over(PeerWriteFate),
+    /// The volume takes none at this moment.
+    Waits,
+}
 
 impl Receiver<'_> {
     /// P_DATA: receives the data and hands the write to the engine.
@@ -51,34 +68,47 @@ impl Receiver<'_> {
         self.in_sequence(device, write.seq_num)?;
         let mut grown = false;
         loop {
-            let fate = device.with(|inner, link, now| {
+            let handed = device.with(|inner, link, now| {
                 if inner.volume.receiver_waits() {
-                    return None;
+                    return Handed::Waits;
                 }
-                // The payload has to be in the table before the engine may launch the write.
-                let next = inner.volume.next_op();
-                inner.keep_payload(next, payload.take());
                 let fate = inner.volume.peer_write(write, link, now);
-                if !matches!(fate, PeerWriteFate::Accepted(_)) {
-                    payload = inner.take_payload(next);
+                if let PeerWriteFate::Accepted(op) = fate {
+                    // Mostly nothing holds it back: then it needs no place in the table.
+                    if let Some(disk) = inner.take_submit(op) {
+                        return Handed::Launched(disk, op);
+                    }
+                    inner.keep_payload(op, payload.take());
                 }
-                Some(fate)
+                Handed::Over(fate)
             });
-            match fate {
-                Some(PeerWriteFate::Accepted(_) | PeerWriteFate::Dropped) => return Ok(()),
-                Some(PeerWriteFate::OutOfRange) => {
+            match handed {
+                Handed::Launched(disk, op) => {
+                    let write = DiskWrite {
+                        payload,
+                        op,
+                        action: write.action,
+                        sector: write.sector,
+                        len_sectors: write.len_sectors,
+                        flags: write.bio,
+                    };
+                    submit_write(&disk, write);
+                    return Ok(());
+                }
+                Handed::Over(PeerWriteFate::Accepted(_) | PeerWriteFate::Dropped) => return Ok(()),
+                Handed::Over(PeerWriteFate::OutOfRange) => {
                     return Err(protocol_error("a write beyond the end of the device"))
                 }
-                Some(PeerWriteFate::NoSlot) if !grown => {
+                Handed::Over(PeerWriteFate::NoSlot) if !grown => {
                     grown = true;
                     device
                         .grow_ops()
                         .map_err(|_| protocol_error("more writes in flight than can be held"))?;
                 }
-                Some(PeerWriteFate::NoSlot) => {
+                Handed::Over(PeerWriteFate::NoSlot) => {
                     return Err(protocol_error("more writes in flight than can be held"))
                 }
-                None => self.wait_for(device, |volume| !volume.receiver_waits())?,
+                Handed::Waits => self.wait_for(device, |volume| !volume.receiver_waits())?,
             }
         }
     }

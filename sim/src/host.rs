@@ -73,7 +73,7 @@ impl Node {
         self.vols[v].after();
     }
 
-    fn perform(&mut self, v: usize, effect: Effect, _now: u64) {
+    pub(crate) fn perform(&mut self, v: usize, effect: Effect, _now: u64) {
         let vol = &mut self.vols[v];
         match effect {
             Effect::Complete { op, result } => {

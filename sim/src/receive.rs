@@ -10,7 +10,7 @@ use drbd_core::{
     engine::{
         agreement::agree,
         reply_queue::{BarrierStep, ReplyItem},
-        volume::{write_of, End, PeerReadKind, PeerWriteFate, ReplyFate},
+        volume::{write_of, Effect, End, PeerReadKind, PeerWriteFate, ReplyFate},
     },
     planted::{self, Bug},
     state::{Conn, Ss},
@@ -265,20 +265,30 @@ impl Node {
         let write = write_of(packet, len, self.dialect, self.protocol)
             .ok_or(protocol_error("a write that is none"))?;
         let vol = &mut self.vols[v];
-        let mut next = vol.volume.next_op();
         let mut fate = vol.volume.peer_write(write, &mut self.queues, now);
         if fate == PeerWriteFate::NoSlot {
             self.grow(v);
             let vol = &mut self.vols[v];
-            next = vol.volume.next_op();
             fate = vol.volume.peer_write(write, &mut self.queues, now);
         }
         let vol = &mut self.vols[v];
         match fate {
             PeerWriteFate::Accepted(op) => {
-                assert_eq!(op, next);
                 assert!(vol.slots[op as usize].app.is_none());
                 vol.slots[op as usize].payload = payload;
+                // Both ways of a host: at once if nothing is before it, or when effects are taken.
+                let at_once = vol.attached && now % 2 == 0 && vol.volume.take_submit(op);
+                if at_once {
+                    let at = vol.volume.op(op);
+                    let submit = Effect::SubmitWrite {
+                        op,
+                        action: at.action,
+                        sector: at.sector,
+                        len_sectors: at.len_sectors,
+                        bio: at.bio,
+                    };
+                    self.perform(v, submit, now);
+                }
                 Ok(())
             }
             PeerWriteFate::Dropped => Ok(()),

@@ -334,11 +334,6 @@ impl<M: Mem> Slab<M> {
         buf.as_mut().get_mut(id as usize).unwrap_or(null)
     }
 
-    /// The slot that [`Self::alloc`] takes next; [`NIL`] when all are in use.
-    pub fn next(&self) -> OpId {
-        self.free
-    }
-
     /// Takes a slot; `None` when all are in use.
     pub fn alloc(&mut self, kind: Kind) -> Option<OpId> {
         let id = self.free;

@@ -145,20 +145,24 @@ macro_rules! catalogue {
                 }
             }
 
+            /// One comparison and a load: a match over all packets is a search where jump tables are
+            /// forbidden, as they are in the kernel.
             const fn row(self) -> &'static Row {
-                match self {
-                    $( Self::$command => const { &Row {
-                        id: $id,
-                        name: $name,
-                        log_name: $log_name,
-                        lane: $lane,
-                        level: Level::$level,
-                        size: $size,
-                        tail: $tail,
-                        versions: $versions,
-                        needs: $needs,
-                    } }, )*
-                }
+                const ROWS: [Row; Command::ALL.len()] = [$( Row {
+                    id: $id,
+                    name: $name,
+                    log_name: $log_name,
+                    lane: $lane,
+                    level: Level::$level,
+                    size: $size,
+                    tail: $tail,
+                    versions: $versions,
+                    needs: $needs,
+                }, )*];
+                static TABLE: [Row; Command::ALL.len()] = ROWS;
+                #[expect(clippy::indexing_slicing, reason = "a row for each packet")]
+                let row = &TABLE[self as usize];
+                row
             }
         }
     };

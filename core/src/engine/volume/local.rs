@@ -19,17 +19,17 @@ impl<M: Mem> Volume<M> {
         }
         at.clear(flag::LOCAL_PENDING | flag::WATCHED);
         at.set(flag::LOCAL_COMPLETED | if ok { flag::LOCAL_OK } else { 0 });
-        let at = *at;
+        // Not all of it is copied: this runs for every block.
+        let (kind, reads, sectors) = (at.kind, at.reads(), u64::from(at.len_sectors));
         self.counters.lower_pending = self.counters.lower_pending.saturating_sub(1);
-        let sectors = u64::from(at.len_sectors);
-        let counter = if at.reads() {
+        let counter = if reads {
             &mut self.counters.read_sectors
         } else {
             &mut self.counters.written_sectors
         };
         *counter = counter.saturating_add(sectors);
         if matches!(
-            at.kind,
+            kind,
             Kind::RsRead | Kind::RsTarget | Kind::OvOwn | Kind::OvPeer
         ) {
             let counter = &mut self.counters.background_sectors;
@@ -38,12 +38,12 @@ impl<M: Mem> Volume<M> {
         if !ok {
             self.disk_failed_on(op, link);
         }
-        match at.kind {
+        match kind {
             Kind::AppRead | Kind::AppWrite => self.settle(op, link),
             Kind::PeerWrite => self.peer_write_done(op, ok, link),
             Kind::PeerRead => self.peer_read_done(op, ok, link),
             Kind::RsRead => self.rs_read_done(op, ok, link),
-            Kind::RsTarget if at.reads() => self.checksum_read_done(op, ok, link),
+            Kind::RsTarget if reads => self.checksum_read_done(op, ok, link),
             Kind::RsTarget => self.rs_write_done(op, ok, link),
             Kind::OvOwn => self.queue_compare(op),
             Kind::OvPeer => self.verify_served(op, link),

@@ -405,11 +405,6 @@ impl<M: Mem> Volume<M> {
         self.capacity_sectors
     }
 
-    /// The slot that the next operation will take; the host may put its payload there before.
-    pub fn next_op(&self) -> OpId {
-        self.ops.next()
-    }
-
     /// Slots for operations.
     pub fn ops_capacity(&self) -> u32 {
         self.ops.capacity()

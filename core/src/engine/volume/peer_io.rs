@@ -264,43 +264,60 @@ impl<M: Mem> Volume<M> {
 
     /// A mirrored write is on the disk, or failed. Any context.
     pub(super) fn peer_write_done(&mut self, op: OpId, ok: bool, link: &mut dyn Link) {
-        let at = *self.ops.at(op);
-        if at.any(flag::REFUSED) {
+        let at = self.ops.at(op);
+        let (flags, sector, len_sectors) = (at.flags, at.sector, at.len_sectors);
+        let any = |mask| flags & mask != 0;
+        if any(flag::REFUSED) {
             return; // it comes here again when the metadata says so
         }
-        let ack = self.ack_of(op);
-        let orphan = at.any(flag::ORPHAN);
         if !ok {
-            self.set_out_of_sync(at.sector, at.len_sectors);
-            self.doubt_checksum(at.sector, at.len_sectors);
+            self.set_out_of_sync(sector, len_sectors);
+            self.doubt_checksum(sector, len_sectors);
         }
+        let orphan = any(flag::ORPHAN);
         if !orphan {
-            if !ok {
-                self.acknowledge(Command::NegAck, ack, link);
-            } else if at.any(flag::WANT_WRITE_ACK) {
-                let syncing = self.conn() >= Conn::SyncSource && self.conn() <= Conn::PausedSyncT;
-                let in_sync = syncing && at.any(flag::MAY_SET_IN_SYNC);
-                if in_sync {
-                    let _ = self.set_in_sync(at.sector, at.len_sectors);
-                }
-                let command = if in_sync {
-                    Command::RsWriteAck
-                } else {
-                    Command::WriteAck
-                };
+            if let Some(command) = self.answer_to(ok, flags, sector, len_sectors) {
+                let ack = self.ack_of(op);
                 self.acknowledge(command, ack, link);
             }
-            if at.any(flag::IN_EPOCH) {
+            if any(flag::IN_EPOCH) {
                 link.peer_write_done();
             }
         }
-        if at.any(flag::IN_ACT_LOG) {
-            self.end_al(at.sector, at.len_sectors);
+        if any(flag::IN_ACT_LOG) {
+            self.end_al(sector, len_sectors);
         }
         if !orphan {
-            self.resume_postponed(at.sector, at.end());
+            let end = sector.saturating_add(u64::from(len_sectors));
+            self.resume_postponed(sector, end);
         }
-        self.release(op);
+        if any(flag::LOCAL_COMPLETED) {
+            self.release_written(op);
+        } else {
+            self.release(op);
+        }
+    }
+
+    /// What the peer is told of a write that is over.
+    fn answer_to(
+        &mut self,
+        ok: bool,
+        flags: u64,
+        sector: u64,
+        len_sectors: u32,
+    ) -> Option<Command> {
+        if !ok {
+            return Some(Command::NegAck);
+        }
+        if flags & flag::WANT_WRITE_ACK == 0 {
+            return None;
+        }
+        let syncing = self.conn() >= Conn::SyncSource && self.conn() <= Conn::PausedSyncT;
+        if syncing && flags & flag::MAY_SET_IN_SYNC != 0 {
+            let _ = self.set_in_sync(sector, len_sectors);
+            return Some(Command::RsWriteAck);
+        }
+        Some(Command::WriteAck)
     }
 
     /// The peer asks for data. `Some` is the operation into whose payload the host reads; with
@@ -415,6 +432,28 @@ impl<M: Mem> Volume<M> {
         } else if !at.any(flag::NET_QUEUED) {
             self.bury(op);
         }
+    }
+
+    /// As [`Self::release`] for a write of the peer that the disk has had: its payload went there, so that nothing of
+    /// the host's belongs to it, and the slot is free at once.
+    fn release_written(&mut self, op: OpId) {
+        if self
+            .ops
+            .at(op)
+            .any(flag::NET_QUEUED | flag::LATE | flag::GONE)
+        {
+            return self.release(op);
+        }
+        self.leave_ranges(op);
+        self.ops.free(op);
+        self.todo(Todo::WAKE);
+    }
+
+    /// Takes an accepted write out of what is to be submitted, if there is nothing else: for a host that
+    /// has its payload at hand and submits it itself. False: it waits, or others go first.
+    pub fn take_submit(&mut self, op: OpId) -> bool {
+        let alone = self.submit.head == op && self.submit.tail == op;
+        alone && self.ops.pop_front(&mut self.submit) == Some(op)
     }
 
     /// Whether operations of the peer are still on their way; a new connection waits for them.
