@@ -216,6 +216,10 @@ impl<M: Mem> Volume<M> {
             no_resync: sizes.dds_flags.contains(DdsFlags::NO_RESYNC),
         };
         self.sizing.told = Some(told);
+        if told.d_size != 0 && self.state.pdsk < DiskState::Negotiating {
+            // It attaches a disk: what was said before was said to one without.
+            self.sizing.said = None;
+        }
         if told.c_size != 0 || told.d_size == 0 {
             self.sizing.asked = false;
         }
@@ -484,6 +488,36 @@ mod tests {
             Some(Packet::State(told)) => assert_eq!(told.conn, Conn::WfSyncUuid),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_peer_that_attaches_a_smaller_disk_hears_of_the_size_again() {
+        let mut volume = rig::volume(Conn::Connected, 16 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.state.pdsk = DiskState::Diskless;
+        volume.send_sizes(false, DdsFlags::NONE, &mut peer);
+        peer.controls.clear();
+        // Its disk failed before it could grow.
+        let attaches = Sizes {
+            d_size: 16 * 1024,
+            u_size: 0,
+            c_size: 8 * 1024,
+            max_bio_size: 4096,
+            queue_order_type: 0,
+            dds_flags: DdsFlags::NONE,
+            queue_limits: None,
+        };
+        assert!(volume.sizes_received(&attaches, &mut peer, 0).is_ok());
+        let c_size = peer.controls.iter().find_map(|packet| match packet {
+            Packet::Sizes(told) => Some(told.c_size),
+            _ => None,
+        });
+        assert_eq!(c_size, Some(16 * 1024));
+        // Nor for ever, if it does not follow.
+        volume.state.pdsk = DiskState::Negotiating;
+        peer.controls.clear();
+        assert!(volume.sizes_received(&attaches, &mut peer, 0).is_ok());
+        assert!(peer.controls.is_empty());
     }
 
     #[test]
