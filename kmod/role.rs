@@ -8,18 +8,25 @@ use crate::{
     fence,
     os::{
         lock::{Arc, Relaxed},
-        timer::sleep_ms,
+        timer::{now_ms, sleep_ms},
     },
     resource::Resource,
 };
 use drbd_core::{
-    engine::promotion::{Promotion, Step},
-    state::{Role, Ss},
+    engine::{
+        promotion::{Promotion, Step},
+        volume::End,
+    },
+    state::{Conn, Role, Ss},
 };
 use kernel::prelude::*;
 
 /// How long a demotion waits for the last opener to be gone (udev looks at devices shortly).
 const OPENER_PATIENCE_MS: u32 = 1000;
+
+/// How long a promotion waits for a lost connection to be taken down; after that it asks again and
+/// again by itself.
+const PARTING_PATIENCE_MS: u32 = 1000;
 
 /// primary and secondary. Context: a process of user space.
 pub(crate) fn set_role(resource: &Arc<Resource>, primary: bool, force: bool) -> Outcome {
@@ -50,7 +57,9 @@ fn promote(resource: &Arc<Resource>, force: bool, fence: &mut dyn FnMut() -> boo
     drive(resource, &devices, promotion, Role::Primary, fence)
 }
 
-/// Finds out whether the peer is still there, so that a dead one does not take part.
+/// Finds out whether the peer is still there, so that a dead one does not take part: one that
+/// neither answers in ping-timeout nor is heard of otherwise is lost, as when it had been silent for
+/// ping-int.
 fn ping_peers(resource: &Arc<Resource>, ping_timeout_ms: u32) {
     let Some(connection) = resource.first_connection() else {
         return;
@@ -58,14 +67,24 @@ fn ping_peers(resource: &Arc<Resource>, ping_timeout_ms: u32) {
     if !connection.is_established() {
         return;
     }
+    let asked_ms = now_ms();
     let number = connection.queues.ping();
     let answered = || {
         let count = connection.pings_answered.load(Relaxed);
         (count.wrapping_sub(number) as i32) >= 0
     };
-    let _ = connection.changed.wait_killable(Some(ping_timeout_ms), || {
-        answered() || !connection.is_established()
-    });
+    let over = || answered() || !connection.is_established();
+    let waited = connection.changed.wait_killable(Some(ping_timeout_ms), over);
+    let heard = connection.last_received_ms.load(Relaxed) > asked_ms;
+    // Who was told to stop waiting knows nothing.
+    if waited.is_ok() && !over() && !heard {
+        connection.end(End {
+            conn: Conn::NetworkFailure,
+            why: "the peer did not answer a ping in time",
+        });
+        let gone = || !connection.is_established();
+        let _ = connection.changed.wait_killable(Some(PARTING_PATIENCE_MS), gone);
+    }
 }
 
 /// Becomes Secondary; the resource's admin lock is held.

@@ -19,6 +19,9 @@ const BACKOFF_MAX_MS: u64 = 60_000;
 /// The shortest.
 const BACKOFF_MIN_MS: u64 = 1_000;
 
+/// How often the time that a fenced node has to boot in is doubled at most.
+const BOOT_DOUBLINGS_MAX: u32 = 3;
+
 /// Fencings that are remembered for people.
 const HISTORY: usize = 32;
 
@@ -35,6 +38,8 @@ pub(super) struct Fencing {
     ended: BTreeMap<NodeId, Incarnation>,
     /// When that was learned: what the device ended may be a later life than the one it proves over, and boots.
     ended_ms: BTreeMap<NodeId, u64>,
+    /// How often that was learned since the node was a member.
+    ended_count: BTreeMap<NodeId, u32>,
     draws: u64,
 }
 
@@ -136,8 +141,21 @@ impl Core {
         if let Some(life) = fenced_life(&self.memory.facts, node) {
             if self.fencing.ended.insert(node, life) != Some(life) {
                 self.fencing.ended_ms.insert(node, self.now_ms);
+                let count = self.fencing.ended_count.entry(node).or_default();
+                *count = count.saturating_add(1);
             }
         }
+        if self.is_member(node) {
+            self.fencing.ended_count.remove(&node);
+        }
+    }
+
+    /// How long a node that was fenced may take to be heard. A device that is slow ends the life that just began as well, and a
+    /// node that boots as fast as its patience ends would be shot again for ever: each time it gets twice as long.
+    fn boot_patience_ms(&self, node: NodeId) -> u64 {
+        let count = self.fencing.ended_count.get(&node).copied().unwrap_or(1);
+        let doublings = count.saturating_sub(1).min(BOOT_DOUBLINGS_MAX);
+        self.cluster.timing.initdead_ms << doublings
     }
 
     /// Begins, goes on with and takes back fencings.
@@ -163,11 +181,12 @@ impl Core {
         let never = lives.active == Incarnation::NEVER && self.life(node) == Incarnation::NEVER;
         let left = matches!(lives.over, Some((_, Ending::Left)));
         let early = self.now_ms.saturating_sub(self.started_ms) < timing.initdead_ms;
-        let recent = |at: Option<&u64>| {
-            at.is_some_and(|at| self.now_ms.saturating_sub(*at) < timing.initdead_ms)
+        let recent = |at: Option<&u64>, limit_ms: u64| {
+            at.is_some_and(|at| self.now_ms.saturating_sub(*at) < limit_ms)
         };
-        let boots = recent(self.fencing.returned_ms.get(&node));
-        let just_fenced = recent(self.fencing.ended_ms.get(&node));
+        let boots = recent(self.fencing.returned_ms.get(&node), timing.initdead_ms);
+        let patience_ms = self.boot_patience_ms(node);
+        let just_fenced = recent(self.fencing.ended_ms.get(&node), patience_ms);
         let spared = !self.cluster.is_host(node)
             || self.hears(node)
             || self.is_member(node)

@@ -10,6 +10,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
 
 #[test]
+#[ignore = "full: waits for time-outs"]
 fn disk_timeout() {
     let setup = Setup::default().disk_option("disk-timeout 20");
     scenario("disk_timeout", &setup, story);

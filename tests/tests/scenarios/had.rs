@@ -34,7 +34,6 @@ fn play(name: &str, pairing: Pairing, story: Story) {
 }
 
 #[test]
-#[ignore = "full: more than 100 s where the processors are busy"]
 fn had_power_cut() {
     play("had_power_cut", Pairing::OursOurs, power_cut);
 }

@@ -14,7 +14,7 @@ fn setup(pairing: Pairing) -> Setup {
 }
 
 #[test]
-#[ignore = "full: takes two minutes; fencing_resource_only runs programs too"]
+#[ignore = "full: takes two minutes"]
 fn helpers() {
     scenario("helpers", &setup(Pairing::OursOurs), story);
 }

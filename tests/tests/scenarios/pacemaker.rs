@@ -28,7 +28,6 @@ fn play(name: &str, pairing: Pairing, cib: Cib, story: Story) {
 }
 
 #[test]
-#[ignore = "full: more than 150 s where the processors are busy"]
 fn pacemaker_power_cut() {
     let cib = Cib::default();
     play("pacemaker_power_cut", Pairing::OursOurs, cib, power_cut);
@@ -47,7 +46,6 @@ fn pacemaker_power_cut_of_stock() {
 }
 
 #[test]
-#[ignore = "full: more than 150 s where the processors are busy"]
 fn pacemaker_links_lost() {
     let cib = Cib {
         fencing_delay_s: 10,
@@ -84,7 +82,6 @@ fn pacemaker_broken_switch() {
 }
 
 #[test]
-#[ignore = "full: the actions that ocf-tester calls are those of ocf_agent"]
 fn pacemaker_ocf_tester() {
     let setup = pacemaker::setup(Pairing::OursOurs);
     scenario("pacemaker_ocf_tester", &setup, ocf_tester);

@@ -9,6 +9,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Setup};
 
 #[test]
+#[ignore = "full: power_cut_of_primary is the same with internal metadata"]
 fn power_cut_with_external_metadata() {
     let setup = Setup {
         disks_mib: vec![48, 8],

@@ -9,6 +9,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
 
 #[test]
+#[ignore = "full: a minute, and unit tests of the controller"]
 fn resync_rate() {
     scenario("resync_rate", &setup(Pairing::OursOurs), rates);
 }

@@ -9,6 +9,7 @@ use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup};
 
 #[test]
+#[ignore = "full: more than a minute"]
 fn suspend_io() {
     scenario("suspend_io", &Setup::default(), story);
 }

@@ -15,6 +15,7 @@ const THEIRS: &str = "export PATH=/usr/lib/drbd-lab/stock:$PATH; ";
 const SYNC_LIMIT: Duration = Duration::from_secs(120);
 
 #[test]
+#[ignore = "full: a minute; genl_v1_golden decodes the same requests"]
 fn tools_of_84() {
     scenario("tools_of_84", &setup(Pairing::OursOurs), story);
 }

@@ -24,6 +24,7 @@ const MORE_KIB: u64 = 24 * 1024;
 const DISK_MIB: u64 = 96;
 
 #[test]
+#[ignore = "full: more than a minute"]
 fn upgrade_and_back() {
     let setup = Setup::default().disk_mib(DISK_MIB);
     scenario("upgrade_and_back", &setup, story);

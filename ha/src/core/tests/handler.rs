@@ -161,6 +161,32 @@ fn a_late_answer_leaves_time_to_boot() {
     assert_eq!(trial.fenced_by, [(1, 2)]);
 }
 
+/// A device that is slow again and again, and a node that boots just then: the time that it has to boot in grows, or this would go
+/// on for ever.
+#[test]
+fn who_is_shot_while_it_boots_gets_twice_the_time() {
+    let mut trial = pair();
+    trial.drbd(1, "r-db", primary(true));
+    trial.power_off(2);
+    trial.drbd(1, "r-db", primary(false));
+    for (shots, patience_ms) in [(1, 30_000), (2, 60_000)] {
+        trial.hold_answers = true;
+        trial.run(15_000);
+        assert_eq!(trial.fenced_by.len(), shots);
+        trial.start(2);
+        trial.run(1000);
+        trial.drbd(1, "r-db", primary(true));
+        trial.power_off(2);
+        trial.drbd(1, "r-db", primary(false));
+        trial.run(40_000);
+        trial.hold_answers = false;
+        trial.run(patience_ms - 5000);
+        assert_eq!(trial.fenced_by.len(), shots, "it may still boot");
+    }
+    trial.run(15_000);
+    assert_eq!(trial.fenced_by.len(), 3, "not for ever");
+}
+
 /// What an answer rests on is remembered before it is given.
 #[test]
 fn memory_comes_before_answers() {
