@@ -324,6 +324,10 @@ impl Core {
             return;
         }
         let manual = !job.requests.is_empty();
+        if self.is_fenced_by_member(node) && !manual {
+            self.wait_anew(node);
+            return;
+        }
         let due = match job.phase {
             Phase::Running(_) => false,
             Phase::Waiting { until_ms } | Phase::Backoff { until_ms } => {
@@ -338,6 +342,30 @@ impl Core {
             return;
         }
         self.attempt(node, failed);
+    }
+
+    /// An attempt of another member on `node` is under way.
+    fn is_fenced_by_member(&self, node: NodeId) -> bool {
+        let view = self.membership.view.as_ref();
+        let members = view.iter().flat_map(|view| view.members.keys());
+        members.filter(|other| **other != self.me).any(|other| {
+            let report = self.report(*other);
+            let brief = report.and_then(|report| report.fencing.get(&node));
+            brief.is_some_and(|brief| brief.running)
+        })
+    }
+
+    /// While another one is at it, everybody's patience begins anew: whoever it is may die with it, and then not all go at once.
+    fn wait_anew(&mut self, node: NodeId) {
+        let now_ms = self.now_ms;
+        if let Some(job) = self.fencing.jobs.get_mut(&node) {
+            match &mut job.phase {
+                Phase::Running(_) => {}
+                Phase::Waiting { until_ms } | Phase::Backoff { until_ms } => {
+                    *until_ms = now_ms.max(*until_ms);
+                }
+            }
+        }
     }
 
     fn attempt(&mut self, node: NodeId, failed: u32) {
@@ -368,23 +396,14 @@ impl Core {
     }
 
     /// The coordinator tries every level first, then the next member by ids, and so on in a circle. Whoever is not next waits
-    /// longer, in case that the one who is can't; nobody begins while another one is at it.
+    /// longer, in case that the one who is can't.
     fn is_my_turn(&self, node: NodeId, failed: u32, until_ms: u64) -> bool {
-        let busy = |other: &NodeId| {
-            let brief = self
-                .report(*other)
-                .and_then(|report| report.fencing.get(&node));
-            brief.is_some_and(|brief| brief.running)
-        };
         let members = self
             .membership
             .view
             .iter()
             .flat_map(|view| view.members.keys());
         let mut order: Vec<NodeId> = members.copied().collect();
-        if order.iter().any(busy) {
-            return false;
-        }
         order.sort_by_key(|other| (Some(*other) != self.coordinator(), *other));
         let count = order.len().max(1);
         let turn = usize::try_from(failed / self.fence_levels(node).max(1)).unwrap_or(0) % count;

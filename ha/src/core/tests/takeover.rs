@@ -489,3 +489,21 @@ fn the_fence_peer_handler_answers_on_proof_only() {
         trial.replies
     );
 }
+
+/// The one that fences dies while its device is slow: the others do not go all at once.
+#[test]
+fn who_waits_for_another_ones_fencing_waits_anew_when_that_is_lost() {
+    let mut trial = Trial::new(with_groups(cluster(5), vec![group("a", &[5, 4], 0)]));
+    trial.start_all();
+    trial.run(10_000);
+    assert_eq!(trial.running("a"), [5]);
+    trial.hold_answers = true;
+    trial.power_off(5);
+    trial.run(60_000);
+    assert_eq!(trial.fenced_by, [(1, 5)]);
+    trial.power_off(1);
+    trial.run(9000);
+    let of_five = trial.fenced_by.iter().filter(|(_, whom)| *whom == 5);
+    let by: Vec<u8> = of_five.map(|(by, _)| *by).collect();
+    assert_eq!(by, [1, 2]);
+}
