@@ -13,6 +13,8 @@ pub(super) struct Fenced {
     /// When it was asked to.
     pub(super) asked_ms: u64,
     pub(super) off_ms: u64,
+    /// It had power until then.
+    pub(super) was_on: bool,
 }
 
 /// A device was asked to switch a node off.
@@ -60,6 +62,7 @@ impl World {
                 target,
                 asked_ms,
                 off_ms: self.now_ms,
+                was_on: self.nodes.get(&target).is_some_and(|sim| sim.on),
             });
             self.check_fencings(target);
             // Sometimes a reboot, mostly switched on again by somebody much later.
