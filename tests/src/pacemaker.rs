@@ -258,3 +258,14 @@ impl<'a> Pacemaker<'a> {
         told
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_system_is_made_for_this_cluster() {
+        let line = format!("cluster_name: {}\n", both::CLUSTER);
+        assert!(COROSYNC.contains(&line), "{line}");
+    }
+}
