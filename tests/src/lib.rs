@@ -17,6 +17,7 @@ pub mod flags;
 pub mod golden;
 pub mod had;
 pub mod heartbeats;
+pub mod iscsi;
 pub mod load;
 pub mod nodes;
 pub mod pacemaker;

@@ -16,6 +16,18 @@ const BOOT_LIMIT: Duration = Duration::from_secs(180);
 
 const MEM_MB: u32 = 256;
 
+/// What the nodes store data on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// On nothing that outlives them.
+    #[default]
+    Nothing,
+    /// A disk of so many MiB that all of them have, `/dev/vdb`.
+    SharedMib(u64),
+    /// A disk of so many MiB that the last of them has, `/dev/vdb`, and a third network by which the others reach that node.
+    OfLastMib(u64),
+}
+
 /// Nodes with two networks and a power switch.
 pub struct Nodes {
     /// The machines and their networks.
@@ -27,21 +39,29 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Boots one node for each name; with a disk that all share, `/dev/vdb`, if `shared_mib` is not zero.
+    /// Boots one node for each name.
     ///
     /// # Errors
     ///
     /// If one does not boot.
-    pub fn boot(name: &str, names: &[&str], shared_mib: u64) -> Result<Nodes> {
+    pub fn boot(name: &str, names: &[&str], storage: Storage) -> Result<Nodes> {
         let mut lab = Lab::new(name)?;
         let power = lab.power_switch()?;
         let mut sides: Vec<Side> = Vec::new();
         for name in names {
             let mut spec = NodeSpec::bare(*name).cpus(1).mem_mb(MEM_MB).nics(2);
-            match sides.first() {
-                _ if shared_mib == 0 => {}
-                None => spec = spec.disk_mib(shared_mib),
-                Some(first) => spec.qemu_args.extend(shares(first.node.disk_file(0)?)),
+            match (storage, sides.first()) {
+                (Storage::Nothing, _) => {}
+                (Storage::SharedMib(mib), None) => spec = spec.disk_mib(mib),
+                (Storage::SharedMib(_), Some(first)) => {
+                    spec.qemu_args.extend(shares(first.node.disk_file(0)?));
+                }
+                (Storage::OfLastMib(mib), _) => {
+                    spec = spec.nics(3);
+                    if sides.len() + 1 == names.len() {
+                        spec = spec.disk_mib(mib);
+                    }
+                }
             }
             let node = lab.add(spec)?;
             sides.push(Side { node });
@@ -100,22 +120,22 @@ pub fn cut_off(side: &Side, cut: bool) -> Result<()> {
 ///
 /// As [`crate::scenario()`].
 pub fn scenario(name: &str, names: &[&str], story: impl FnOnce(&Nodes) -> Result<()>) {
-    scenario_with_disk(name, names, 0, story);
+    scenario_with(name, names, Storage::Nothing, story);
 }
 
-/// The same with a disk of so many MiB that all nodes share.
+/// The same with something to store data on.
 ///
 /// # Panics
 ///
 /// As [`crate::scenario()`].
-pub fn scenario_with_disk(
+pub fn scenario_with(
     name: &str,
     names: &[&str],
-    shared_mib: u64,
+    storage: Storage,
     story: impl FnOnce(&Nodes) -> Result<()>,
 ) {
     let started = Instant::now();
-    let nodes = match Nodes::boot(name, names, shared_mib) {
+    let nodes = match Nodes::boot(name, names, storage) {
         Ok(nodes) => nodes,
         Err(error) => panic!("{name}: the nodes do not boot: {error:#}"),
     };

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use drbd_qemu::Kind;
 
-use crate::cib::Cib;
+use crate::cib::{both, Cib};
 use crate::cluster::{Cluster, Pairing, Setup};
 use crate::scenario::last_words;
 use crate::services::LIMIT;
@@ -134,8 +134,16 @@ impl<'a> Pacemaker<'a> {
             "/var/lib/pacemaker/cib/cib.xml",
             self.cib.text(&names).as_bytes(),
         )?;
-        side.sh("chown hacluster:haclient /var/lib/pacemaker/cib/cib.xml; chmod 600 /var/lib/pacemaker/cib/cib.xml")
-            .map(drop)
+        side.sh("chown hacluster:haclient /var/lib/pacemaker/cib/cib.xml; chmod 600 /var/lib/pacemaker/cib/cib.xml")?;
+        if self.cib.on_both {
+            side.node
+                .put("/etc/dlm/dlm.conf", both::dlm_conf().as_bytes())?;
+            let agent = both::fence_agent(&names);
+            side.node
+                .put_mode(both::FENCE_AGENT, agent.as_bytes(), 0o755)?;
+            side.sh(both::PREPARE)?;
+        }
+        Ok(())
     }
 
     /// The cluster's own messages go over the second network.
@@ -231,7 +239,8 @@ impl<'a> Pacemaker<'a> {
     #[must_use]
     pub fn logs(&self) -> String {
         let script = format!(
-            "timeout 20 crm_mon -1 2>&1; tail -n {LOG_LINES} /var/log/pacemaker/pacemaker.log; tail -n 15 /var/log/cluster/corosync.log"
+            "timeout 20 crm_mon -1 2>&1; tail -n {LOG_LINES} /var/log/pacemaker/pacemaker.log; tail -n 15 /var/log/cluster/corosync.log
+            tail -n {LOG_LINES} /var/log/dlm_controld/dlm_controld.log /run/dlm_fence.log 2>/dev/null"
         );
         last_words(self.cluster.sides(), &script)
     }
@@ -247,5 +256,16 @@ impl<'a> Pacemaker<'a> {
             eprintln!("{}", self.logs());
         }
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_system_is_made_for_this_cluster() {
+        let line = format!("cluster_name: {}\n", both::CLUSTER);
+        assert!(COROSYNC.contains(&line), "{line}");
     }
 }

@@ -37,8 +37,21 @@ pub fn active(side: &Side) -> Result<Vec<&'static str>> {
 ///
 /// After [`LIMIT`].
 pub fn wait_active(side: &Side) -> Result<()> {
+    wait_for(side, &ALL)
+}
+
+/// Waits until the services that both nodes can have run on that node: all but the address.
+///
+/// # Errors
+///
+/// After [`LIMIT`].
+pub fn wait_serving(side: &Side) -> Result<()> {
+    wait_for(side, &["mounted", "service"])
+}
+
+fn wait_for(side: &Side, wanted: &[&str]) -> Result<()> {
     let what = format!("the services on {}", side.name());
-    let all = |seen: &Vec<&str>| seen.len() == ALL.len();
+    let all = |seen: &Vec<&str>| wanted.iter().all(|word| seen.contains(word));
     wait::until(&what, LIMIT, || active(side), all).map(drop)
 }
 
@@ -76,6 +89,15 @@ pub fn wait_placed(cluster: &Cluster) -> Result<(&Side, &Side)> {
 ///
 /// If any of it fails.
 pub fn make_file_system(cluster: &Cluster) -> Result<()> {
+    make_file_system_by(cluster, "mkfs.ext4 -q /dev/drbd0")
+}
+
+/// The same with the file system that `mkfs` makes.
+///
+/// # Errors
+///
+/// If any of it fails.
+pub fn make_file_system_by(cluster: &Cluster, mkfs: &str) -> Result<()> {
     let (alpha, beta) = (&cluster.alpha, &cluster.beta);
     if alpha.is_ours() && beta.is_ours() {
         cluster.up_without_sync()?;
@@ -83,7 +105,7 @@ pub fn make_file_system(cluster: &Cluster) -> Result<()> {
     } else {
         cluster.up_and_synced()?;
     }
-    alpha.sh("mkfs.ext4 -q /dev/drbd0 && sync")?;
+    alpha.sh(&format!("{mkfs} && sync"))?;
     alpha.secondary()?;
     for side in [alpha, beta] {
         let view = side.wait_healthy()?;

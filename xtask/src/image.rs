@@ -26,18 +26,21 @@ const RECIPE: Recipe<'_> = Recipe {
     packages: &[
         "busybox-static",
         "corosync",
+        "dlm-controld",
         "dmsetup",
         "drbd-utils",
         "e2fsprogs",
         "ethtool",
         "fence-agents-common",
         "fio",
+        "gfs2-utils",
         "iproute2",
         "iputils-ping",
         "kmod",
         "libxml2-utils",
         "nbd-client",
         "netcat-openbsd",
+        "open-iscsi",
         "pacemaker",
         "pacemaker-cli-utils",
         "procps",
@@ -63,7 +66,7 @@ const RECIPE: Recipe<'_> = Recipe {
 };
 
 /// Modules of the root file system: names, or directories below the kernel tree.
-const MODULES: [&str; 38] = [
+const MODULES: [&str; 42] = [
     "arch/",
     "block/",
     "crypto/",
@@ -76,6 +79,7 @@ const MODULES: [&str; 38] = [
     "fs/btrfs/",
     "fs/erofs/",
     "fs/ext4/",
+    "fs/gfs2/",
     "fs/xfs/",
     "fs/overlayfs/",
     "fs/squashfs/",
@@ -93,6 +97,9 @@ const MODULES: [&str; 38] = [
     "virtio_scsi",
     "scsi_debug",
     "sd_mod",
+    "iscsi_tcp",
+    "iscsi_target_mod",
+    "target_core_iblock",
     "veth",
     "dummy",
     "tun",

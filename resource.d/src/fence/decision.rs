@@ -41,6 +41,8 @@ pub(crate) enum Made {
 
 /// What the handlers see and do.
 pub(crate) trait World {
+    /// One look at the cluster's configuration alone, which costs less.
+    fn cib(&self) -> Result<Cib, String>;
     /// One look at the cluster.
     fn cluster(&self) -> Result<Cluster, String>;
     /// One look at the driver; `None` when it does not know the resource.
@@ -133,16 +135,21 @@ impl Handler<'_> {
 
     /// The cluster, as soon as it has a coordinator.
     fn cluster(&self) -> Result<Cluster, String> {
+        self.patiently(|| match self.world.cluster()? {
+            cluster if cluster.coordinator => Ok(cluster),
+            _ => Err("the cluster has no coordinator".to_owned()),
+        })
+    }
+
+    /// Repeats what the cluster does not answer, while it may be busy.
+    fn patiently<T>(&self, act: impl Fn() -> Result<T, String>) -> Result<T, String> {
         loop {
-            let reason = match self.world.cluster() {
-                Ok(cluster) if cluster.coordinator => return Ok(cluster),
-                Ok(_) => "the cluster has no coordinator".to_owned(),
-                Err(reason) => reason,
-            };
-            if self.world.now() >= self.options.dc_timeout() {
-                return Err(reason);
+            match act() {
+                Err(_) if self.world.now() < self.options.dc_timeout() => {
+                    self.world.sleep(PAUSE);
+                }
+                result => return result,
             }
-            self.world.sleep(PAUSE);
         }
     }
 
@@ -375,8 +382,14 @@ impl Handler<'_> {
         }
     }
 
+    /// What became of the nodes does not matter here. A constraint that stays by mistake keeps a good node from being promoted,
+    /// and nobody comes back to it: so a cluster that is busy gets some time, unless a monitor calls, which has none.
     fn try_to_unfence(&self) -> Result<(), String> {
-        let cib = self.world.cluster()?.cib;
+        let patient = !self.options.flock_timeout().is_zero();
+        let cib = match patient {
+            true => self.patiently(|| self.world.cib())?,
+            false => self.world.cib()?,
+        };
         let wanted = self.wanted(&cib)?;
         let Some(existing) = &cib.existing else {
             return Ok(());
@@ -391,7 +404,11 @@ impl Handler<'_> {
         let unknown_resource = || format!("the driver does not know {}", self.resource);
         let facts = self.world.driver().ok_or_else(unknown_resource)?;
         if facts.good() && facts.all_peers_good() {
-            self.world.remove(&wanted.id(), &wanted.clone)?;
+            let remove = || self.world.remove(&wanted.id(), &wanted.clone);
+            match patient {
+                true => self.patiently(remove)?,
+                false => remove()?,
+            }
             self.world
                 .info(&format!("took the constraint {} away", wanted.id()));
             return Ok(());

@@ -11,6 +11,8 @@ struct Played {
     cib: RefCell<Cib>,
     beta: Cell<Standing>,
     coordinator_after: Cell<Duration>,
+    /// The cluster's configuration can be read.
+    answers_after: Cell<Duration>,
     beta_answers: Cell<bool>,
     /// When the cluster has shot beta.
     shot_after: Option<Duration>,
@@ -82,6 +84,7 @@ impl Default for Played {
             cib: RefCell::new(cib),
             beta: Cell::new(ONLINE),
             coordinator_after: Cell::default(),
+            answers_after: Cell::default(),
             beta_answers: Cell::new(true),
             shot_after: None,
             driver: RefCell::new(Some(facts(Disk::Good, Disk::Unknown))),
@@ -114,6 +117,13 @@ impl Played {
 }
 
 impl World for Played {
+    fn cib(&self) -> Result<Cib, String> {
+        if self.now.get() < self.answers_after.get() {
+            return Err("the cluster does not answer".to_owned());
+        }
+        Ok(self.cib.borrow().clone())
+    }
+
     fn cluster(&self) -> Result<Cluster, String> {
         let mut beta = self.beta.get();
         if self.shot_after.is_some_and(|after| self.now.get() >= after) {
@@ -456,6 +466,29 @@ fn unfencing_waits_for_good_data() {
     assert_eq!(world.calls(), ["remove"]);
     assert!(unfence(&world, &[]), "nothing to do");
     assert_eq!(world.calls(), ["remove"]);
+}
+
+#[test]
+fn unfencing_is_not_given_up_because_the_cluster_is_busy() {
+    let world = || {
+        let world = Played::default().with(allowing(&["alpha"]));
+        *world.driver.borrow_mut() = Some(facts(Disk::Good, Disk::Good));
+        world
+    };
+    let seconds = Duration::from_secs;
+    let busy = world();
+    busy.answers_after.set(seconds(10));
+    assert!(unfence(&busy, &[]));
+    assert_eq!(busy.calls(), ["remove"]);
+    let gone = world();
+    gone.answers_after.set(seconds(1000));
+    assert!(!unfence(&gone, &[]));
+    assert!(gone.now.get() >= seconds(20) && gone.now.get() < seconds(30));
+    // A monitor that waits is a monitor that fails.
+    let asked_by_a_monitor = world();
+    asked_by_a_monitor.answers_after.set(seconds(10));
+    assert!(!unfence(&asked_by_a_monitor, &["--flock-timeout", "0"]));
+    assert_eq!(asked_by_a_monitor.now.get(), Duration::ZERO);
 }
 
 #[test]

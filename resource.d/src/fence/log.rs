@@ -73,16 +73,44 @@ impl Log {
             );
             let _ = syslog(priority, text);
         } else if let Ok(mut kernel) = std::fs::File::options().write(true).open("/dev/kmsg") {
-            let _ = writeln!(kernel, "<{}>drbd-crm-fence-peer: {text}", severity as u8);
+            let _ = tell_kernel(&mut kernel, severity, text);
         }
         // Somebody may be trying it at a terminal.
         let _ = writeln!(std::io::stderr(), "{text}");
     }
 }
 
+/// Each write is a record of the kernel's log, which has its severity in front: so it has to be one.
+fn tell_kernel(kernel: &mut impl Write, severity: Severity, text: &str) -> std::io::Result<()> {
+    let record = format!("<{}>drbd-crm-fence-peer: {text}\n", severity as u8);
+    kernel.write_all(record.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What was written, write by write.
+    #[derive(Default)]
+    struct Records(Vec<String>);
+
+    impl Write for Records {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.push(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_is_told_is_one_record() {
+        let mut records = Records::default();
+        tell_kernel(&mut records, Severity::LOG_WARNING, "not fenced").unwrap();
+        assert_eq!(records.0, ["<4>drbd-crm-fence-peer: not fenced\n"]);
+    }
 
     #[test]
     fn facilities_have_the_names_that_people_know() {

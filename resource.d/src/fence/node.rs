@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::reboot::{reboot, RebootMode};
 use wait_timeout::ChildExt;
 
-use super::cib;
+use super::cib::{self, Cib};
 use super::constraint::{Constraint, Mark};
 use super::decision::{Cluster, Made, World};
 use super::log::Log;
@@ -138,6 +138,16 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The configuration at one moment, and the file that it is in.
+    fn snapshot(&self) -> Result<(Ended, Cib), String> {
+        let mut asked = succeed("cibadmin", &["--query"], &[])?;
+        let text = asked.text()?;
+        let prefix = self.options.prefix_for(self.resource);
+        let cib = cib::read(&text, self.resource, &prefix, self.options.clone.as_deref())
+            .map_err(|error| format!("cibadmin --query: {error}"))?;
+        Ok((asked, cib))
+    }
+
     fn minors(&self) -> Vec<u32> {
         if !self.peers.minors.is_empty() {
             return self.peers.minors.clone();
@@ -151,12 +161,12 @@ impl<'a> Node<'a> {
 }
 
 impl World for Node<'_> {
+    fn cib(&self) -> Result<Cib, String> {
+        self.snapshot().map(|(_, cib)| cib)
+    }
+
     fn cluster(&self) -> Result<Cluster, String> {
-        let mut asked = succeed("cibadmin", &["--query"], &[])?;
-        let text = asked.text()?;
-        let prefix = self.options.prefix_for(self.resource);
-        let cib = cib::read(&text, self.resource, &prefix, self.options.clone.as_deref())
-            .map_err(|error| format!("cibadmin --query: {error}"))?;
+        let (asked, cib) = self.snapshot()?;
         // The verdict on the same moment, from the cluster's own scheduler.
         let env = [("CIB_file", asked.out.path())];
         let monitor = succeed("crm_mon", &["--output-as=xml", "--one-shot"], &env)?.text()?;

@@ -38,6 +38,7 @@ mod new_current_uuid;
 mod no_data_accessible;
 mod ocf_agent;
 mod pacemaker;
+mod pacemaker_active_active;
 mod packages;
 mod power_cut_of_primary;
 mod power_cut_of_secondary_under_load;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A Pacemaker cluster's configuration: the resource as a promotable clone, a group of services on it, and fencing.
 
+pub mod both;
+
 use crate::config::{DEVICE, RESOURCE};
 
 /// Id of the clone.
@@ -25,6 +27,8 @@ pub struct Cib {
     pub fencing_delay_s: u32,
     /// Failures of a service on a node until it has to move.
     pub failures: u32,
+    /// Whether both nodes are Primary and have the services at the same time, see [`both`].
+    pub on_both: bool,
 }
 
 impl Default for Cib {
@@ -32,6 +36,7 @@ impl Default for Cib {
         Cib {
             fencing_delay_s: 0,
             failures: 3,
+            on_both: false,
         }
     }
 }
@@ -88,16 +93,20 @@ impl Cib {
             .zip(1..)
             .map(|(name, id)| format!(r#"<node id="{id}" uname="{name}"/>"#))
             .collect();
+        let (promoted, services, id) = match self.on_both {
+            false => ("1", services(), GROUP),
+            true => ("2", both::services(), both::SERVICES),
+        };
+        let more = if self.on_both { both::LOCKS_FIRST } else { "" };
         format!(
             r#"<cib validate-with="pacemaker-3.9" admin_epoch="0" epoch="1" num_updates="0"><configuration>
-<crm_config>{}</crm_config><nodes>{list}</nodes><resources>{}{}{}</resources><constraints>
-<rsc_colocation id="services-with-data" rsc="{GROUP}" with-rsc="{CLONE}" with-rsc-role="Promoted" score="INFINITY"/>
-<rsc_order id="data-before-services" first="{CLONE}" first-action="promote" then="{GROUP}" then-action="start"/>
-</constraints><rsc_defaults>{}</rsc_defaults></configuration><status/></cib>"#,
+<crm_config>{}</crm_config><nodes>{list}</nodes><resources>{}{}{services}</resources><constraints>
+<rsc_colocation id="services-with-data" rsc="{id}" with-rsc="{CLONE}" with-rsc-role="Promoted" score="INFINITY"/>
+<rsc_order id="data-before-services" first="{CLONE}" first-action="promote" then="{id}" then-action="start"/>
+{more}</constraints><rsc_defaults>{}</rsc_defaults></configuration><status/></cib>"#,
             self.properties(),
             stonith(nodes),
-            clone(),
-            services(),
+            clone(promoted),
             self.defaults(),
         )
     }
@@ -114,6 +123,11 @@ impl Cib {
             // An emulated machine always looks busy.
             ("load-threshold", "0%"),
             ("cluster-recheck-interval", "60s"),
+            // What DLM is for cannot be stopped without quorum either.
+            (
+                "no-quorum-policy",
+                if self.on_both { "freeze" } else { "stop" },
+            ),
         ];
         pairs("cluster_property_set", "properties", &properties)
     }
@@ -142,10 +156,11 @@ fn stonith(nodes: &[&str]) -> String {
     )
 }
 
-fn clone() -> String {
+/// The resource on both nodes, Primary on so many.
+fn clone(promoted: &str) -> String {
     let meta = [
         ("promotable", "true"),
-        ("promoted-max", "1"),
+        ("promoted-max", promoted),
         ("promoted-node-max", "1"),
         ("clone-max", "2"),
         ("clone-node-max", "1"),
@@ -173,26 +188,41 @@ fn clone() -> String {
     )
 }
 
+/// Start, stop and a monitor of that interval, with limits for emulated processors.
+fn actions_every(interval_s: u32) -> [Action<'static>; 3] {
+    [
+        ("start", 0, 120, ""),
+        ("stop", 0, 120, ""),
+        ("monitor", interval_s, 60, ""),
+    ]
+}
+
+fn filesystem(kind: &str) -> String {
+    primitive(
+        "p_fs",
+        ["ocf", "heartbeat", "Filesystem"],
+        &[("device", DEVICE), ("directory", MOUNT), ("fstype", kind)],
+        &actions_every(60),
+    )
+}
+
+fn service() -> String {
+    primitive(
+        "p_service",
+        ["ocf", "pacemaker", "Dummy"],
+        &[("state", SERVICE)],
+        &actions_every(10),
+    )
+}
+
 fn services() -> String {
-    let limits = [("start", 0, 120, ""), ("stop", 0, 120, "")];
-    let with = |interval_s: u32| [&limits[..], &[("monitor", interval_s, 60, "")]].concat();
-    let filesystem = [("device", DEVICE), ("directory", MOUNT), ("fstype", "ext4")];
-    let address = [("ip", ADDRESS), ("cidr_netmask", "24"), ("nic", "eth1")];
-    let members = [
-        primitive(
-            "p_fs",
-            ["ocf", "heartbeat", "Filesystem"],
-            &filesystem,
-            &with(60),
-        ),
-        primitive("p_ip", ["ocf", "heartbeat", "IPaddr2"], &address, &with(60)),
-        primitive(
-            "p_service",
-            ["ocf", "pacemaker", "Dummy"],
-            &[("state", SERVICE)],
-            &with(10),
-        ),
-    ];
+    let address = primitive(
+        "p_ip",
+        ["ocf", "heartbeat", "IPaddr2"],
+        &[("ip", ADDRESS), ("cidr_netmask", "24"), ("nic", "eth1")],
+        &actions_every(60),
+    );
+    let members = [filesystem("ext4"), address, service()];
     let priority = pairs("meta_attributes", "g_services-m", &[("priority", "10")]);
     format!(
         r#"<group id="{GROUP}">{priority}{}</group>"#,
@@ -204,9 +234,12 @@ fn services() -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_id_is_there_once() {
-        let text = Cib::default().text(&["alpha", "beta"]);
+    fn every_id_is_there_once(on_both: bool) {
+        let cib = Cib {
+            on_both,
+            ..Cib::default()
+        };
+        let text = cib.text(&["alpha", "beta"]);
         let mut ids: Vec<&str> = text
             .split(" id=\"")
             .skip(1)
@@ -217,5 +250,14 @@ mod tests {
         ids.dedup();
         assert_eq!(ids.len(), all);
         assert!(text.contains(r#"<node id="2" uname="beta"/>"#), "{text}");
+    }
+    #[test]
+    fn ids_of_services_on_one_node() {
+        every_id_is_there_once(false);
+    }
+
+    #[test]
+    fn ids_of_services_on_both() {
+        every_id_is_there_once(true);
     }
 }
