@@ -276,13 +276,15 @@ impl Core {
         if planted::is(Bug::ForgetIncarnation) {
             return false;
         }
-        let busy = |other: &NodeId| {
-            let brief = self
-                .report(*other)
-                .and_then(|report| report.fencing.get(&node));
-            brief.is_some_and(|brief| brief.running)
-        };
-        self.fencing.is_running(node) || self.peers.keys().any(busy)
+        let mut others = self.peers.keys();
+        self.fencing.is_running(node) || others.any(|other| self.has_attempt_on(*other, node))
+    }
+
+    /// `other` says that an attempt of its on `node` is under way.
+    fn has_attempt_on(&self, other: NodeId, node: NodeId) -> bool {
+        let report = self.report(other);
+        let brief = report.and_then(|report| report.fencing.get(&node));
+        brief.is_some_and(|brief| brief.running)
     }
 
     /// Attempts of other members on `node` that failed.
@@ -348,11 +350,8 @@ impl Core {
     fn is_fenced_by_member(&self, node: NodeId) -> bool {
         let view = self.membership.view.as_ref();
         let members = view.iter().flat_map(|view| view.members.keys());
-        members.filter(|other| **other != self.me).any(|other| {
-            let report = self.report(*other);
-            let brief = report.and_then(|report| report.fencing.get(&node));
-            brief.is_some_and(|brief| brief.running)
-        })
+        let mut others = members.filter(|other| **other != self.me);
+        others.any(|other| self.has_attempt_on(*other, node))
     }
 
     /// While another one is at it, everybody's patience begins anew: whoever it is may die with it, and then not all go at once.
