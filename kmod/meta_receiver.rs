@@ -43,6 +43,7 @@ pub(crate) fn run(connection: &Connection, socket: &Socket, dialect: Dialect, ct
         devices: DeviceCache::default(),
         pinged_ms: None,
         idle_ms: 0,
+        silent_ms: 0,
         answer_ms: 0,
         conf_version: None,
         ahead: Ahead::new(),
@@ -65,6 +66,9 @@ struct MetaReceiver<'a> {
     /// ping-int and ping-timeout, and the version of the options that they are from.
     idle_ms: u32,
     answer_ms: u32,
+    /// How long the data socket had been silent when a wait for this one ended: the next is shorter
+    /// by that, or a peer that dies were noticed after twice ping-int.
+    silent_ms: u32,
     conf_version: Option<u32>,
     ahead: Ahead<AHEAD_BYTES>,
 }
@@ -197,12 +201,15 @@ impl MetaReceiver<'_> {
             let wait_ms = if self.pinged_ms.is_some() {
                 self.answer_ms
             } else {
-                self.idle_ms
+                self.idle_ms.saturating_sub(self.silent_ms)
             };
             let wait = RecvWait::Ms(wait_ms.max(1));
             match self.socket.recv_some(self.ahead.room(AHEAD_BYTES), wait) {
                 Ok(0) => return Err(broken("an oversized packet")),
-                Ok(more) => self.ahead.came(more),
+                Ok(more) => {
+                    self.silent_ms = 0;
+                    self.ahead.came(more);
+                }
                 Err(RecvError::TimedOut) => self.silent()?,
                 Err(RecvError::Closed) => return Err(broken("the peer closed the meta socket")),
                 Err(_) => return Err(broken("receiving on the meta socket failed")),
@@ -218,11 +225,13 @@ impl MetaReceiver<'_> {
         }
         let now = now_ms();
         let last = self.connection.last_received_ms.load(Relaxed);
+        let silent_ms = u32::try_from(now.saturating_sub(last)).unwrap_or(u32::MAX);
+        self.silent_ms = silent_ms;
         // What arrived on the data socket is as good as an answer.
         match self.pinged_ms {
             Some(pinged) if last > pinged => self.pinged_ms = None,
             Some(_) => return Err(broken("the peer did not answer a ping in time")),
-            None if now.saturating_sub(last) < u64::from(self.idle_ms) => {}
+            None if silent_ms < self.idle_ms => {}
             None => {
                 let _ = self.connection.queues.ping();
                 self.pinged_ms = Some(now);

@@ -196,3 +196,35 @@ fn frozen(cluster: &Cluster) -> Result<()> {
     cluster.hand_over(acknowledged)?;
     cluster.finish()
 }
+
+#[test]
+#[ignore = "full: waits for time-outs"]
+fn silent_primary() {
+    let setup = Setup::default().net("ping-int 20").net("ping-timeout 20");
+    scenario("silent_primary", &setup, silent);
+}
+
+/// What came on the data socket begins ping-int anew; it does not put another one behind the one that runs.
+fn silent(cluster: &Cluster) -> Result<()> {
+    let (alpha, beta) = (&cluster.alpha, &cluster.beta);
+    step("up", || cluster.up_and_synced())?;
+    // beta hears alpha on the other socket for the last time when alpha asks whether it may.
+    alpha.secondary()?;
+    alpha.primary()?;
+    std::thread::sleep(Duration::from_secs(5));
+    alpha.sh("dd if=/dev/urandom of=/dev/drbd0 bs=4k count=1 oflag=direct 2>/dev/null")?;
+    alpha.node.freeze()?;
+    let began = Instant::now();
+    step("the other one notices", || {
+        beta.wait_connection("Connecting").map(drop)
+    })?;
+    let took = began.elapsed();
+    ensure!(took < Duration::from_secs(29), "20 s and 2 s were {took:?}");
+    ensure!(took > Duration::from_secs(10), "given up after {took:?}");
+    alpha.node.thaw()?;
+    step("it goes on", || {
+        beta.wait_healthy()?;
+        alpha.wait_healthy().map(drop)
+    })?;
+    cluster.finish()
+}
