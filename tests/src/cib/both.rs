@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use super::{actions_every, filesystem, pairs, primitive, service};
+use super::{actions_every, filesystem, pairs, primitive, service, GROUP};
 use crate::config::DEVICE;
 
 /// Id of the clone of the lock manager.
@@ -86,7 +86,7 @@ pub(super) fn services() -> String {
         pairs("meta_attributes", &format!("{id}-m"), &meta)
     };
     format!(
-        r#"<clone id="{LOCKS}">{}{controld}</clone><clone id="{SERVICES}">{}<group id="g_services">{}{}</group></clone>"#,
+        r#"<clone id="{LOCKS}">{}{controld}</clone><clone id="{SERVICES}">{}<group id="{GROUP}">{}{}</group></clone>"#,
         meta(LOCKS),
         meta(SERVICES),
         filesystem(KIND),

@@ -251,6 +251,7 @@ mod tests {
         assert_eq!(ids.len(), all);
         assert!(text.contains(r#"<node id="2" uname="beta"/>"#), "{text}");
     }
+
     #[test]
     fn ids_of_services_on_one_node() {
         every_id_is_there_once(false);

@@ -35,9 +35,7 @@ fn code(trial: &Trial) -> Option<u8> {
 /// lose each other: the old answer, when it comes at last, says nothing about that disk.
 fn late_answer(heard: bool) {
     let mut trial = pair();
-    trial.drbd(1, "r-db", primary(true));
-    trial.power_off(2);
-    trial.drbd(1, "r-db", primary(false));
+    replicate_and_lose(&mut trial);
     trial.hold_answers = true;
     trial.run(10_000);
     assert_eq!(trial.fenced_by, [(1, 2)]);
@@ -115,13 +113,18 @@ fn a_handler_whose_peer_is_connected_again_is_answered() {
     assert_eq!(code(&trial), Some(1));
 }
 
+/// Node 2 replicates, and loses its power.
+fn replicate_and_lose(trial: &mut Trial) {
+    trial.drbd(1, "r-db", primary(true));
+    trial.power_off(2);
+    trial.drbd(1, "r-db", primary(false));
+}
+
 /// A fenced node whose disk is there again before its daemon boots: it gets the time that a start takes.
 #[test]
 fn a_peer_that_replicates_after_its_fencing_is_not_fenced_at_once() {
     let mut trial = pair();
-    trial.drbd(1, "r-db", primary(true));
-    trial.power_off(2);
-    trial.drbd(1, "r-db", primary(false));
+    replicate_and_lose(&mut trial);
     trial.run(15_000);
     assert_eq!(trial.fenced_by, [(1, 2)]);
     trial.drbd(1, "r-db", primary(true));
@@ -138,18 +141,14 @@ fn a_peer_that_replicates_after_its_fencing_is_not_fenced_at_once() {
 #[test]
 fn a_late_answer_leaves_time_to_boot() {
     let mut trial = pair();
-    trial.drbd(1, "r-db", primary(true));
-    trial.power_off(2);
-    trial.drbd(1, "r-db", primary(false));
+    replicate_and_lose(&mut trial);
     trial.hold_answers = true;
     trial.run(10_000);
     assert_eq!(trial.fenced_by, [(1, 2)]);
     trial.start(2);
     trial.run(1000);
     // It replicates again: what the device says when it answers proves nothing about that life.
-    trial.drbd(1, "r-db", primary(true));
-    trial.power_off(2);
-    trial.drbd(1, "r-db", primary(false));
+    replicate_and_lose(&mut trial);
     trial.run(40_000);
     trial.replies.clear();
     trial.ask(1, request());
@@ -166,18 +165,14 @@ fn a_late_answer_leaves_time_to_boot() {
 #[test]
 fn who_is_shot_while_it_boots_gets_twice_the_time() {
     let mut trial = pair();
-    trial.drbd(1, "r-db", primary(true));
-    trial.power_off(2);
-    trial.drbd(1, "r-db", primary(false));
+    replicate_and_lose(&mut trial);
     for (shots, patience_ms) in [(1, 30_000), (2, 60_000)] {
         trial.hold_answers = true;
         trial.run(15_000);
         assert_eq!(trial.fenced_by.len(), shots);
         trial.start(2);
         trial.run(1000);
-        trial.drbd(1, "r-db", primary(true));
-        trial.power_off(2);
-        trial.drbd(1, "r-db", primary(false));
+        replicate_and_lose(&mut trial);
         trial.run(40_000);
         trial.hold_answers = false;
         trial.run(patience_ms - 5000);
