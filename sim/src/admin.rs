@@ -165,7 +165,13 @@ impl Node {
                     }
                 }
             }
-            Step::Failed(code) => self.finish(Err(format!("{code:?}"))),
+            Step::Failed(code) => {
+                let roles = self.vols.iter().map(|vol| vol.volume.state().role);
+                let role = self.state().role;
+                let mixed = roles.filter(|other| *other != role).count();
+                assert_eq!(mixed, 0, "a refused role is taken back of all volumes");
+                self.finish(Err(format!("{code:?}")))
+            }
             Step::Ask { volume, request } => {
                 let mut was_asked = false;
                 match self.ask(volume, request, &mut was_asked, now) {

@@ -8,6 +8,12 @@ use drbd_core::{
     uuid::{compare::compare, Compared, PeerUuids, UuidFlags},
 };
 
+/// Places where requests meet, at the beginning of a device.
+const HOT_SECTORS: u64 = 64;
+
+/// No request is longer than that.
+const IO_SECTORS_MAX: u64 = 4096;
+
 /// Control packets that may wait behind a network that stands still before no further command is given.
 const CONTROLS_WAITING_MAX: usize = 16;
 
@@ -33,12 +39,17 @@ impl Play {
             return;
         }
         let v = self.rng.below(self.volumes as u64) as usize;
-        let capacity = self.world.nodes[n].vols[v].volume.capacity_sectors();
+        let volume = &self.world.nodes[n].vols[v].volume;
+        let capacity = volume.capacity_sectors();
+        // Nobody opens a device that is Secondary, or one without room for the hot places.
+        if volume.state().role != Role::Primary || capacity <= HOT_SECTORS + IO_SECTORS_MAX {
+            return;
+        }
         // Some places are hot, so that requests overlap.
         let sector = if self.rng.one_in(if self.dual { 2 } else { 3 }) {
-            self.rng.below(64)
+            self.rng.below(HOT_SECTORS)
         } else {
-            self.rng.below(capacity - 4096)
+            self.rng.below(capacity - IO_SECTORS_MAX)
         };
         match self.rng.below(12) {
             0 => self.world.act(n, v, Action::Flush, 0, 0, false),

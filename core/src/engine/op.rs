@@ -120,6 +120,8 @@ pub mod flag {
     pub const ORPHAN: u64 = 1 << 24;
     /// Counts in the receive epoch.
     pub const IN_EPOCH: u64 = 1 << 25;
+    /// A write of a Primary that had no disk: no other copy of it exists.
+    pub const ONLY_COPY: u64 = 1 << 38;
     /// It was launched.
     pub const LAUNCHED: u64 = 1 << 26;
     /// Resync data of zeroes only (P_RS_DEALLOCATED).

@@ -99,7 +99,8 @@ impl Promotion {
         }
     }
 
-    /// The next step.
+    /// The next step. The same again until its end was reported: a host that cannot carry it out yet
+    /// asks once more later.
     pub fn step(&mut self) -> Step {
         let pause_ms = core::mem::take(&mut self.sleep_ms);
         if pause_ms > 0 {
@@ -119,7 +120,6 @@ impl Promotion {
             Phase::RollingBack(code) => match self.next.checked_sub(1) {
                 None => Step::Failed(code),
                 Some(volume) => {
-                    self.next = volume;
                     let back = match self.role {
                         Role::Primary => Role::Secondary,
                         Role::Secondary | Role::Unknown => Role::Primary,
@@ -138,15 +138,13 @@ impl Promotion {
         if passes(code) && self.transient_tries < TRANSIENT_TRIES_MAX {
             self.transient_tries = self.transient_tries.saturating_add(1);
             self.sleep_ms = TRANSIENT_PAUSE_MS;
-            if self.phase != Phase::Asking {
-                // The volume that does not let itself be taken back yet, once more.
-                self.next = self.next.saturating_add(1);
-            }
             return;
         }
         self.transient_tries = 0;
         if self.phase != Phase::Asking {
-            return; // taking back is done as well as it can be
+            // Taking back is done as well as it can be.
+            self.next = self.next.saturating_sub(1);
+            return;
         }
         if code.is_success() {
             self.next = self.next.saturating_add(1);
@@ -216,6 +214,20 @@ mod tests {
         promotion.result(Ss::NoUpToDateDisk, now);
         let (volume, request) = asked(promotion.step());
         assert_eq!((volume, request), (0, Request::NONE.role(Role::Secondary)));
+        promotion.result(Ss::Success, now);
+        assert_eq!(promotion.step(), Step::Failed(Ss::NoUpToDateDisk));
+    }
+
+    #[test]
+    fn what_cannot_be_asked_yet_is_not_left_out_of_taking_back() {
+        let mut promotion = Promotion::new(2, false, 500);
+        let now = State::UNCONFIGURED;
+        promotion.result(Ss::Success, now);
+        promotion.result(Ss::NoUpToDateDisk, now);
+        for _ in 0..3 {
+            // Another change of the volume is under way: the host comes back.
+            assert_eq!(asked(promotion.step()).0, 0);
+        }
         promotion.result(Ss::Success, now);
         assert_eq!(promotion.step(), Step::Failed(Ss::NoUpToDateDisk));
     }

@@ -174,6 +174,17 @@ impl<M: Mem> Disk<M> {
             spare: None,
         }
         .with_slot()
+        .map(Self::with_log_in_use)
+    }
+
+    /// Whatever superblock is written from here on does not say that the activity log was applied: its
+    /// records count from the first one on, and what reads them later must not find it "clean" although
+    /// a change of size has rewritten it.
+    fn with_log_in_use(mut self) -> Self {
+        if let Some(sb) = self.superblock.as_mut().first_mut() {
+            sb.flags = sb.flags.without(MdFlags::AL_CLEAN);
+        }
+        self
     }
 
     /// Claims the peer's slot of the bitmap.
@@ -355,5 +366,20 @@ impl<M: Mem> Volume<M> {
         self.disk
             .as_ref()
             .map_or(0, |disk| disk.facts.layout.usable_sectors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig;
+    use crate::meta::MdFlags;
+
+    #[test]
+    fn an_attached_log_is_never_called_clean() {
+        // A ring that is rewritten while the disk is still Negotiating: if that superblock said that the log
+        // was applied, the records of the next attach would begin at 0 below those that are there, and
+        // count for nothing.
+        let disk = rig::disk(8 * 1024);
+        assert!(!disk.flags().contains(MdFlags::AL_CLEAN));
     }
 }

@@ -226,6 +226,8 @@ pub struct Volume<M: Mem> {
     app_limit: u32,
     /// Application writes launched and not yet destroyed.
     launched_writes: u32,
+    /// Writes of the peer under way of which this is the only copy.
+    only_copies: u32,
     /// Application operations that the upper layer waits for.
     upper_pending: u32,
     /// New application I/O waits: the bitmap is about to be sent.
@@ -351,6 +353,7 @@ impl<M: Mem> Volume<M> {
             app_used: 0,
             app_limit,
             launched_writes: 0,
+            only_copies: 0,
             upper_pending: 0,
             bitmap_hold: false,
             uuid_hold: None,

@@ -123,6 +123,7 @@ impl<M: Mem> Volume<M> {
             return PeerWriteFate::Accepted(op);
         }
         link.peer_write_received();
+        self.note_only_copy(op);
         // The only copy is promised when the activity log has it.
         if write.want_recv_ack && !self.is_only_copy() {
             self.ops.at_mut(op).clear(flag::WANT_RECV_ACK);
@@ -137,17 +138,41 @@ impl<M: Mem> Volume<M> {
         self.state.pdsk < DiskState::Inconsistent
     }
 
-    /// The peer has no disk of its own: this is the only copy, so it is tracked like a local
-    /// write. True if the write has to wait for the activity log; its place among overlapping
-    /// writes it has already.
+    /// Without a disk of the peer's this is the only copy of `op`, and remains it when the peer attaches one
+    /// before `op` is written: its bit is set for the bitmap that follows, and the activity log counts until
+    /// it is done.
+    fn note_only_copy(&mut self, op: OpId) {
+        let at = self.ops.at_mut(op);
+        if self.state.pdsk >= DiskState::Inconsistent
+            || at.len_sectors == 0
+            || at.any(flag::ONLY_COPY)
+        {
+            return;
+        }
+        at.set(flag::ONLY_COPY);
+        at.clear(flag::MAY_SET_IN_SYNC);
+        let (sector, len_sectors) = (at.sector, at.len_sectors);
+        self.set_out_of_sync(sector, len_sectors);
+        self.only_copies = self.only_copies.saturating_add(1);
+    }
+
+    /// One less is under way. While the peer has no disk the activity log counts anyway.
+    fn only_copy_ends(&mut self) {
+        self.only_copies = self.only_copies.saturating_sub(1);
+        if self.only_copies == 0 && !self.is_only_copy() {
+            self.md_flags_due = true;
+            self.todo(Todo::READY);
+        }
+    }
+
+    /// The only copy is tracked like a local write. True if the write has to wait for the activity log;
+    /// its place among overlapping writes it has already.
     fn waits_for_log(&mut self, op: OpId) -> bool {
+        self.note_only_copy(op);
         let at = *self.ops.at(op);
-        let tracked = self.is_only_copy() && at.len_sectors > 0;
-        if !tracked || at.any(flag::IN_ACT_LOG) {
+        if !at.any(flag::ONLY_COPY) || at.any(flag::IN_ACT_LOG) {
             return false;
         }
-        self.ops.at_mut(op).clear(flag::MAY_SET_IN_SYNC);
-        self.set_out_of_sync(at.sector, at.len_sectors);
         if self.log_is_ignored() {
             self.ops.at_mut(op).set(flag::WAIT_AL);
             self.ops.push_back(&mut self.al_full, op);
@@ -286,6 +311,9 @@ impl<M: Mem> Volume<M> {
         }
         if any(flag::IN_ACT_LOG) {
             self.end_al(sector, len_sectors);
+        }
+        if any(flag::ONLY_COPY) {
+            self.only_copy_ends();
         }
         if !orphan {
             let end = sector.saturating_add(u64::from(len_sectors));

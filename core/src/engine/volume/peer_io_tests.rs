@@ -3,17 +3,20 @@
 
 use super::super::{
     rig::{effects, volume, write_metadata, Peer},
-    Effect, Volume,
+    Effect, MdIo, MdResult, Volume,
 };
 use super::PeerWrite;
+extern crate std;
 use crate::{
     engine::{
         mem::tests::Heap,
         op::{Action, BioFlags, Kind},
     },
+    meta::{MdFlags, Superblock},
     state::{Conn, Disk as DiskState, Role},
     wire::{block::BlockId, command::Command, handshake::ReplicationProtocol},
 };
+use std::vec::Vec;
 
 /// The only copy of what the peer, a Primary without disk, writes with protocol B. The superblock
 /// that says that the activity log counts is not written yet.
@@ -78,4 +81,56 @@ fn a_write_that_was_not_promised_is_dropped_with_the_connection() {
         assert!(!goes_to_the_disk(&mut vol, &mut peer));
         assert_eq!(vol.op(0).kind, Kind::Free);
     }
+}
+
+/// The superblocks that are written, until nothing is left to write: whether the activity log counts.
+fn superblocks(vol: &mut Volume<Heap>, peer: &mut Peer) -> Vec<bool> {
+    let mut block = [0; 4096];
+    let mut seen = Vec::new();
+    while let Some(io) = vol.md_poll(&mut block, peer, 0) {
+        if matches!(io, MdIo::Write { .. }) {
+            let written = Superblock::decode(&block);
+            seen.extend(written.map(|sb| sb.flags.contains(MdFlags::PRIMARY_IND)));
+            vol.md_done(MdResult::Written, peer, 0);
+        }
+    }
+    seen
+}
+
+#[test]
+fn the_only_copy_stays_one_when_the_peer_attaches_a_disk() {
+    // The write came while the Primary had no disk, and waits; the disk that is attached now has it not, and
+    // neither does the one here. A power cut would take back a bit that is in memory only.
+    let mut peer = Peer::default();
+    let mut vol = only_copy(&mut peer);
+    vol.disk.as_mut().unwrap().al.set_updates(true);
+    written_by_peer(&mut vol, &mut peer, false);
+    assert_eq!(vol.dirty_bits(), 1);
+    vol.hard(&mut peer, 0, |state| {
+        (state.conn, state.pdsk) = (Conn::WfBitMapS, DiskState::Inconsistent);
+    });
+    assert!(superblocks(&mut vol, &mut peer).ends_with(&[true]));
+    vol.tend_disk(&mut peer, 0);
+    vol.run_ready(&mut peer, 0);
+    // Its extent is in the log before it is submitted.
+    assert!(effects(&mut vol).is_empty());
+    assert!(superblocks(&mut vol, &mut peer).is_empty());
+    vol.run_ready(&mut peer, 0);
+    assert!(matches!(
+        effects(&mut vol)[..],
+        [Effect::SubmitWrite { .. }]
+    ));
+    vol.local_done(0, true, &mut peer);
+    vol.tend_disk(&mut peer, 0);
+    vol.run_ready(&mut peer, 0);
+    // From here on the bit, which is durable before, says it.
+    assert_eq!(superblocks(&mut vol, &mut peer), [false]);
+    assert_eq!(
+        vol.disk
+            .as_ref()
+            .unwrap()
+            .bitmap
+            .next_page_to_write(0, false),
+        None
+    );
 }

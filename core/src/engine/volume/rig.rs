@@ -88,8 +88,8 @@ impl Link for Peer {
     }
 }
 
-/// A Primary of `sectors` sectors in state `conn`, both disks good as far as that allows.
-pub(super) fn volume(conn: Conn, sectors: u64) -> Volume<Heap> {
+/// A disk of `sectors` sectors as create-md leaves it.
+pub(super) fn disk(sectors: u64) -> Disk<Heap> {
     let layout = Layout::new(Placement::Internal, 65_536, 0, AlGeometry::DEFAULT, 1).unwrap();
     let mut sb = Superblock::create(Format::V09, &layout);
     sb.effective_sectors = sectors;
@@ -115,10 +115,15 @@ pub(super) fn volume(conn: Conn, sectors: u64) -> Volume<Heap> {
         can_discard: false,
         max_bio_bytes: 1 << 20,
     };
+    Disk::new(buffers, facts).unwrap()
+}
+
+/// A Primary of `sectors` sectors in state `conn`, both disks good as far as that allows.
+pub(super) fn volume(conn: Conn, sectors: u64) -> Volume<Heap> {
     let ops: Box<[Op]> = vec![Op::FREE; 64].into_boxed_slice();
     let buckets = vec![Bucket::EMPTY; BUCKETS].into_boxed_slice();
     let mut volume = Volume::new(0, ops, buckets, 32);
-    let mut disk = Disk::new(buffers, facts).unwrap();
+    let mut disk = disk(sectors);
     disk.durable_primary = true;
     volume.disk = Some(disk);
     volume.capacity_sectors = sectors;

@@ -253,8 +253,8 @@ impl<M: Mem> Volume<M> {
         md.consistent &= !disk.lacks_write;
         md.was_up_to_date &= !disk.lacks_write;
         // What a former Primary wrote and the peer did not confirm is known to the activity log
-        // only.
-        md.primary |= self.launched_writes > 0;
+        // only, and so is what a Primary wrote while it had no disk.
+        md.primary |= self.launched_writes > 0 || self.only_copies > 0;
         let mut flags = disk.flags().without(MdFlags::AL_CLEAN);
         let mut peer = disk.peer_flags();
         for (on, flag) in [
