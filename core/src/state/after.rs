@@ -350,7 +350,7 @@ fn ends(old: State, new: State, facts: &Facts, actions: &mut Actions) {
     let forgotten = unconfigured && old.aftr_isp != new.aftr_isp;
     actions.push_if(sync_over || released || forgotten, Action::ResumeDependents);
     let target_done =
-        old.disk < Disk::UpToDate && old.conn >= Conn::SyncSource && new.conn == Conn::Connected;
+        old.disk < Disk::UpToDate && old.conn > Conn::Connected && new.conn == Conn::Connected;
     let verify_done =
         old.conn == Conn::VerifyS && new.conn == Conn::Connected && facts.stop_sector();
     actions.push_if(target_done || verify_done, Action::SendState);

@@ -8,7 +8,7 @@ use super::check::{apply, check_strictly, is_valid_transition, Change, Kind};
 use super::context::Context;
 use super::model::{Conn, Disk, Role, State};
 use super::request::Request;
-use super::sanitize::sanitize;
+use super::sanitize::{no_data, sanitize};
 use super::ss::Ss;
 
 /// What has to be done for a request.
@@ -127,7 +127,11 @@ pub fn on_peer_request(
         if forgive_outdate && wanted.disk == Disk::Outdated && now.disk < Disk::Outdated {
             wanted.disk = now.disk;
         }
-        apply(now, wanted, Kind::Soft, context)
+        let change = apply(now, wanted, Kind::Soft, context)?;
+        if strands_peer(change.old, change.new) {
+            return Err(Ss::NoUpToDateDisk);
+        }
+        Ok(change)
     });
     match judged {
         Ok(change) => Answer {
@@ -139,6 +143,18 @@ pub fn on_peer_request(
             change: None,
         },
     }
+}
+
+/// Whether the peer, a Primary, would have data nowhere: it took this disk for a good one, but a resync to it was about
+/// to begin.
+fn strands_peer(old: State, new: State) -> bool {
+    let seen_from_there = |state: State| State {
+        role: state.peer,
+        disk: state.pdsk,
+        pdsk: state.disk,
+        ..state
+    };
+    no_data(seen_from_there(new)) && !no_data(seen_from_there(old))
 }
 
 #[cfg(test)]
@@ -284,5 +300,35 @@ mod tests {
         assert_eq!(on_reply(0), Err(Ss::CwFailedByPeer));
         assert_eq!(on_reply(-2), Err(Ss::CwFailedByPeer));
         assert_eq!(on_reply(-19), Err(Ss::ConcurrentStateChange));
+    }
+
+    #[test]
+    fn the_source_of_a_resync_keeps_its_disk() {
+        // The part that is new is about to be resynchronised, and the Primary has not heard of it yet.
+        let grown = State {
+            role: Role::Secondary,
+            peer: Role::Primary,
+            conn: Conn::WfSyncUuid,
+            disk: Disk::Outdated,
+            ..CONNECTED
+        };
+        let detach = Request::NONE.disk(Disk::Failed);
+        let answer = on_peer_request(grown, detach, false, false, &C);
+        assert_eq!(answer.reply, Ss::NoUpToDateDisk);
+        assert!(answer.change.is_none());
+        // A good disk here is enough, and so is nobody who writes.
+        let good = State {
+            conn: Conn::Connected,
+            disk: Disk::UpToDate,
+            ..grown
+        };
+        let idle = State {
+            peer: Role::Secondary,
+            ..grown
+        };
+        for now in [good, idle] {
+            let answer = on_peer_request(now, detach, false, false, &C);
+            assert!(answer.reply.is_success() && answer.change.is_some());
+        }
     }
 }

@@ -51,7 +51,7 @@ pub struct PeerWrite {
 pub enum PeerWriteFate {
     /// It is operation `0`: its payload goes into the host's table.
     Accepted(OpId),
-    /// There is no disk: drop the payload. The answer is on its way.
+    /// There is no disk, or none of use: drop the payload. The answer is on its way.
     Dropped,
     /// All slots are in use: grow the slab, or end the connection.
     NoSlot,
@@ -92,7 +92,7 @@ impl<M: Mem> Volume<M> {
             size: write.len_sectors.saturating_mul(512),
             seq_num: 0,
         };
-        if !self.has_disk() {
+        if !self.has_disk() || self.has_nothing_to_add_to() {
             self.note_sequence(write.seq_num);
             link.peer_write_drained();
             self.acknowledge(Command::NegAck, ack, link);
@@ -136,6 +136,12 @@ impl<M: Mem> Volume<M> {
     /// Whether the peer, who writes, has no disk.
     fn is_only_copy(&self) -> bool {
         self.state.pdsk < DiskState::Inconsistent
+    }
+
+    /// A Primary without disk took this one for a good one, but it is old in places: what it writes here it
+    /// would not find again.
+    fn has_nothing_to_add_to(&self) -> bool {
+        self.is_only_copy() && self.state.disk < DiskState::UpToDate
     }
 
     /// Without a disk of the peer's this is the only copy of `op`, and remains it when the peer attaches one

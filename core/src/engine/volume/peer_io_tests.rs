@@ -134,3 +134,14 @@ fn the_only_copy_stays_one_when_the_peer_attaches_a_disk() {
         None
     );
 }
+
+#[test]
+fn an_old_disk_takes_no_write_of_a_primary_without_disk() {
+    // Its disk failed when a resync to this one was about to begin.
+    let mut peer = Peer::default();
+    let mut vol = only_copy(&mut peer);
+    vol.hard(&mut peer, 0, |state| state.disk = DiskState::Inconsistent);
+    written_by_peer(&mut vol, &mut peer, false);
+    assert!(matches!(peer.acks[..], [(Command::NegAck, _)]));
+    assert!(!goes_to_the_disk(&mut vol, &mut peer));
+}

@@ -432,7 +432,9 @@ impl<M: Mem> Volume<M> {
 
     /// The state changed, or a request ended: what was put off may be possible now.
     pub(super) fn sizing_look_again(&mut self) {
-        if self.conn() != Conn::Connected {
+        // Without one of the disks nothing that is new can be resynchronised, and nobody waits for that.
+        let both = self.has_disk() && self.state.pdsk >= DiskState::Inconsistent;
+        if self.conn() != Conn::Connected || !both {
             self.sizing.source_due = false;
         }
         if self.conn() > Conn::Connected {
@@ -518,6 +520,18 @@ mod tests {
         peer.controls.clear();
         assert!(volume.sizes_received(&attaches, &mut peer, 0).is_ok());
         assert!(peer.controls.is_empty());
+    }
+
+    #[test]
+    fn a_source_of_a_grown_part_that_loses_its_disk_waits_for_nothing() {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        // An acknowledgement of the resync before is still on its way.
+        volume.peer.was_source = true;
+        volume.resync_growth(&mut peer, 0);
+        assert!(volume.sizes_pending());
+        volume.hard(&mut peer, 0, |state| state.disk = DiskState::Failed);
+        assert!(!volume.sizes_pending());
     }
 
     #[test]

@@ -741,3 +741,21 @@ fn a_finished_target_that_goes_is_left_for_a_new_generation() {
         assert!(ended <= begun, "the old one ends before the new one begins");
     }
 }
+
+/// A target that has not begun, and whose source is gone, is older than the peer believes.
+#[test]
+fn a_target_that_never_began_says_what_it_is() {
+    let target = State {
+        peer: Role::Primary,
+        conn: Conn::WfSyncUuid,
+        disk: Disk::Outdated,
+        ..UP
+    };
+    let left = State {
+        conn: Conn::Connected,
+        disk: Disk::Inconsistent,
+        pdsk: Disk::Failed,
+        ..target
+    };
+    assert!(after(target, left).contains(Action::SendState));
+}
