@@ -78,7 +78,7 @@ impl<M: Mem> Volume<M> {
             && !self.frozen
             && self.uuid_hold.is_none()
             && !self.loses_disk()
-            && self.awaits_generation.is_none()
+            && !self.awaits_generation()
             && !(self.state.role == Role::Primary && self.log_is_ignored())
     }
 

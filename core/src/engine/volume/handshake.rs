@@ -186,13 +186,7 @@ impl<M: Mem> Volume<M> {
             .filter(|_| self.has_disk())
             .map(|disk| disk.uuids());
         let apv = self.context.apv;
-        // The generation that this Primary was about to hear of when the connection broke: it
-        // wrote nothing since, and neither did the peer.
-        let continues = crate::uuid::generation::same(told.uuids.bitmap, self.exposed_uuid)
-            && told.uuids.current & 1 == 0;
-        if core::mem::take(&mut self.missed_generation) && continues {
-            self.exposed_uuid = told.uuids.current;
-        }
+        self.hear_generation(&told);
         match on_uuids(self.state, apv, own.as_ref(), self.exposed_uuid, &told) {
             UuidsReaction::WrongData { .. } => return Err(Refusal::WrongData),
             UuidsReaction::Accept {
@@ -210,9 +204,7 @@ impl<M: Mem> Volume<M> {
         if exposes_after_wait(self.state) {
             self.exposed_uuid = told.uuids.current;
         }
-        if self.awaits_generation.take().is_some() {
-            self.unpark();
-        }
+        self.name_generation();
         Ok(())
     }
 

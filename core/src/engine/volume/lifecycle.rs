@@ -52,7 +52,7 @@ impl<M: Mem> Volume<M> {
         if self.disk_closes() {
             return Err(AttachError::State(Ss::InTransientState));
         }
-        if self.awaits_generation.is_some() {
+        if self.awaits_generation() {
             // What the disk is worth is known when the peer has named its data.
             return Err(AttachError::State(Ss::InTransientState));
         }
@@ -98,7 +98,10 @@ impl<M: Mem> Volume<M> {
             return Err(AttachError::State(Ss::InTransientState));
         }
         let current = disk.uuids().current;
-        if attach_refused(self.state, self.exposed_uuid, current) {
+        let served = self.state.pdsk == DiskState::UpToDate;
+        if attach_refused(self.state, self.exposed_uuid, current)
+            || !served && self.wrote_elsewhere()
+        {
             self.abort_attach(link, now_ms);
             return Err(AttachError::OtherData);
         }

@@ -17,6 +17,7 @@ mod congestion;
 mod disk;
 mod fence;
 mod frozen;
+mod generation;
 mod handshake;
 mod helpers;
 mod incoming;
@@ -236,11 +237,8 @@ pub struct Volume<M: Mem> {
     uuid_hold: Option<u64>,
     /// The transfer log is to be cleaned when `uuid_hold` is over.
     clean_log: bool,
-    /// The peer is about to name the generation that a Primary without disk writes to; it is
-    /// waited for until then.
-    awaits_generation: Option<u64>,
-    /// The connection broke before it did: nothing was written since.
-    missed_generation: bool,
+    /// What this node, a Primary without disk, knows of the generation that it writes to.
+    peer_generation: generation::PeerGeneration,
     /// A write that completed was at the peer alone and may be lost there: the next flush fails.
     flush_fails: bool,
     /// Writes that wait for the metadata to tell which disk did not take them.
@@ -358,9 +356,8 @@ impl<M: Mem> Volume<M> {
             bitmap_hold: false,
             uuid_hold: None,
             clean_log: false,
-            awaits_generation: None,
+            peer_generation: generation::PeerGeneration::default(),
             flush_fails: false,
-            missed_generation: false,
             refused: 0,
             postponed: 0,
             frozen: false,

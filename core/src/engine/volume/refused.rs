@@ -70,7 +70,7 @@ impl<M: Mem> Volume<M> {
 
     /// The own disk is lost, and the peer has not named the generation that goes on without it.
     fn generation_is_open(&self) -> bool {
-        self.loses_disk() || self.awaits_generation.is_some()
+        self.loses_disk() || self.awaits_generation()
     }
 
     /// `op` waits for the superblock as it is now.

@@ -116,13 +116,8 @@ impl<M: Mem> Volume<M> {
         if self.conn() == Conn::Ahead {
             return self.ahead_work(link, now_ms);
         }
-        if let Some(until_ms) = self.awaits_generation {
-            if now_ms < until_ms {
-                return Some(until_ms);
-            }
-            self.awaits_generation = None;
-            self.unpark();
-            self.todo(Todo::WAKE);
+        if let Some(until_ms) = self.wait_for_generation(now_ms) {
+            return Some(until_ms);
         }
         if self.conn() == Conn::VerifyS {
             return self.verify_work(link, now_ms);

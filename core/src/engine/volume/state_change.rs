@@ -20,10 +20,6 @@ use crate::{
 
 pub use crate::state::Context;
 
-/// How long a Primary without disk waits for the peer's new generation. A peer whose generation is
-/// newer than we know tells nothing.
-const GENERATION_WAIT_MS: u64 = 5000;
-
 impl<M: Mem> Volume<M> {
     /// Facts about the surroundings, which the host keeps current.
     pub fn context_mut(&mut self) -> &mut Context {
@@ -38,6 +34,7 @@ impl<M: Mem> Volume<M> {
         link: &mut dyn Link,
         now_ms: u64,
     ) -> Result<Ss, Ss> {
+        self.judge_remembered();
         let change = apply(self.state, wanted, kind, &self.context)?;
         self.commit(change, link, now_ms);
         Ok(change.result())
@@ -122,35 +119,6 @@ impl<M: Mem> Volume<M> {
             .is_some_and(|disk| disk.uuids().bitmap == 0);
         let serves = now.conn >= Conn::Connected && now.peer == Role::Primary;
         (now.role == Role::Primary || serves) && attached && alone && one_generation
-    }
-
-    /// From here on a Primary works with the peer's data alone. The peer begins a new generation,
-    /// unless it has one already, and what is written belongs to that one: nothing is written
-    /// before its name is known here, or the old disk could be attached again as if it were
-    /// current.
-    fn follow_peer_data(&mut self, old: State, now_ms: u64) {
-        let now = self.state;
-        let serves = now.conn >= Conn::Connected && now.pdsk == DiskState::UpToDate;
-        if now.role != Role::Primary || now.disk >= DiskState::Inconsistent {
-            self.awaits_generation = None;
-            self.missed_generation = false;
-            return;
-        }
-        if !serves {
-            self.missed_generation |= self.awaits_generation.take().is_some();
-            return;
-        }
-        let served = old.conn >= Conn::Connected && old.pdsk == DiskState::UpToDate;
-        if served && old.role == Role::Primary && old.disk < DiskState::Inconsistent {
-            return;
-        }
-        if let Some(peer) = self.peer.uuids {
-            self.exposed_uuid = peer.uuids.current;
-            if peer.uuids.bitmap == 0 {
-                self.awaits_generation = Some(now_ms.saturating_add(GENERATION_WAIT_MS));
-                self.todo(Todo::RESYNC);
-            }
-        }
     }
 
     pub(super) fn carry_out(&mut self, actions: &Actions, link: &mut dyn Link, now_ms: u64) {
