@@ -308,9 +308,19 @@ impl Model {
         }
     }
 
-    /// Node `n` is gone; what was under way there never ends.
+    /// Node `n` is gone; what was under way there never ends. Of two Primaries the other one may have got it, and write
+    /// it after its own.
     pub(crate) fn crashed(&mut self, n: usize, nodes: &[Node; 2]) {
-        self.pending.retain(|pending| pending.node != n);
+        let (gone, left): (Vec<Pending>, _) = core::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|pending| pending.node == n);
+        self.pending = left;
+        let sent = |pending: &Pending| {
+            pending.mirrored.is_some() && pending.req.write && pending.req.action != Action::Flush
+        };
+        if self.dual {
+            self.late.extend(gone.into_iter().filter(sent));
+        }
         for (v, vol) in nodes[n].vols.iter().enumerate() {
             self.disks[n][v] = Disk::Diskless;
             for cell in self.views[n][v].values_mut() {
