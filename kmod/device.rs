@@ -264,7 +264,9 @@ impl Device {
             (result, inner.wakeups())
         };
         self.wake(wakeups);
-        self.perform_all(works);
+        if !works.is_empty() {
+            self.perform_all(works);
+        }
         if wakeups.effects {
             self.carry_out();
         }
@@ -351,7 +353,7 @@ impl Device {
             let mut locked = self.inner.lock();
             let Locked { inner, queues } = &mut *locked;
             let at = inner.volume.op(op);
-            let reads = at.reads() && at.kind != Kind::AppRead;
+            let reads = at.kind != Kind::PeerWrite && at.reads() && at.kind != Kind::AppRead;
             let mut leftover = payload;
             if reads {
                 inner.keep_payload(op, leftover.take());
@@ -371,7 +373,9 @@ impl Device {
         };
         drop(leftover);
         self.wake(wakeups);
-        works.end_all();
+        if !works.is_empty() {
+            works.end_all();
+        }
     }
 
     /// Has the worker tell user space about this device. Context: any.
@@ -464,8 +468,22 @@ impl Device {
 }
 
 impl Inner {
+    /// Who has to be woken, and for what. Mostly nobody, or who waits for a condition.
+    #[inline]
     pub(crate) fn wakeups(&mut self) -> Wakeups {
-        let mut todo = self.volume.take_todo();
+        let todo = self.volume.take_todo();
+        if self.ready || !todo.without(Todo::WAKE).is_empty() {
+            return self.wakeups_for(todo);
+        }
+        Wakeups {
+            waiters: !todo.is_empty(),
+            effects: self.volume.has_effects(),
+            ..Wakeups::default()
+        }
+    }
+
+    #[inline(never)]
+    fn wakeups_for(&mut self, mut todo: Todo) -> Wakeups {
         if self.pending.is_empty() {
             // Nobody to admit: no reason to wake the worker for every request that ends.
             todo = todo.without(Todo::ADMIT);

@@ -287,6 +287,21 @@ impl Link for Via<'_> {
         }
     }
 
+    fn peer_write_acknowledged(&mut self, item: ReplyItem) {
+        let Some(queues) = self.0 else {
+            return;
+        };
+        let drained = {
+            let mut replies = queues.replies.lock();
+            replies.queue.push(item);
+            replies.queue.write_done()
+        };
+        queues.reply_event.signal();
+        if drained {
+            queues.drained.wake_all();
+        }
+    }
+
     fn write_rejected(&mut self, epoch: u32) {
         if let Some(queues) = self.0 {
             queues.send.lock().write_rejected(epoch);

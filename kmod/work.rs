@@ -46,6 +46,12 @@ impl Works {
         Works(Batch::new())
     }
 
+    /// Whether there is nothing to do. Context: any.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Ends operations and drops what belonged to them; nothing else was asked for. Context: any.
     #[inline]
     pub(crate) fn end_all(mut self) {

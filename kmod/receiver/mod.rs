@@ -483,6 +483,7 @@ impl Receiver<'_> {
 
     /// Receives `len` bytes of block data, and the digest before them, which has to fit.
     #[inline]
+    #[inline]
     fn checked_payload(&mut self, device: &Device, len: u32) -> Result<Option<Payload>, End> {
         if !self.integrity.is_on() && len > 0 {
             self.at_payload()?;
@@ -504,24 +505,34 @@ impl Receiver<'_> {
     }
 
     /// Looks at the options if they changed.
+    #[inline]
     fn read_options(&mut self) {
         let version = self.connection.conf_version();
         if self.conf_version != Some(version) {
-            let net = self.connection.net();
-            self.conf_version = Some(version);
-            self.max_buffers = net.max_buffers;
-            self.two_primaries = net.two_primaries;
+            self.read_options_now(version);
         }
+    }
+
+    #[inline(never)]
+    fn read_options_now(&mut self, version: u32) {
+        let net = self.connection.net();
+        self.conf_version = Some(version);
+        self.max_buffers = net.max_buffers;
+        self.two_primaries = net.two_primaries;
     }
 
     /// The peer's writes and reads hold max-buffers pages: the disk is given some time to catch up.
     /// Not more, since two congested nodes would wait for each other (replication-semantics 6.4).
+    #[inline]
     fn spare_memory(&mut self, device: &Device) {
         self.read_options();
-        let limit = self.max_buffers;
-        if device.pool.in_use_pages() < limit {
-            return;
+        if device.pool.in_use_pages() >= self.max_buffers {
+            self.wait_for_memory(device, self.max_buffers);
         }
+    }
+
+    #[inline(never)]
+    fn wait_for_memory(&self, device: &Device, limit: u32) {
         let _ = device
             .changed
             .wait_until(Some(self.ctl), Some(BUFFERS_WAIT_MS), || {
@@ -529,6 +540,7 @@ impl Receiver<'_> {
             });
     }
 
+    #[inline]
     fn payload(&mut self, device: &Device, len: u32) -> Result<Payload, End> {
         self.spare_memory(device);
         let mut payload = device

@@ -27,8 +27,29 @@ enum Handed {
     Waits,
 }
 
+/// Gives `write` to the engine. Context: task.
+// Out of line of what tries it again: that would keep everything at hand for another round.
+#[inline(never)]
+fn hand(device: &Device, write: &PeerWrite, payload: &mut Option<Payload>) -> Handed {
+    device.with(|inner, link, now| {
+        if inner.volume.receiver_waits() {
+            return Handed::Waits;
+        }
+        let fate = inner.volume.peer_write(*write, link, now);
+        if let PeerWriteFate::Accepted(op) = fate {
+            // Mostly nothing holds it back: then it needs no place in the table.
+            if let Some(disk) = inner.take_submit(op) {
+                return Handed::Launched(disk, op);
+            }
+            inner.keep_payload(op, payload.take());
+        }
+        Handed::Over(fate)
+    })
+}
+
 impl Receiver<'_> {
     /// P_DATA: receives the data and hands the write to the engine.
+    #[inline]
     pub(super) fn data(
         &mut self,
         device: &Device,
@@ -47,6 +68,7 @@ impl Receiver<'_> {
     pub(super) fn range(&mut self, device: &Device, packet: &Packet) -> Result<(), End> {
         let write = write_of(packet, 0, self.dialect, self.protocol())
             .ok_or(protocol_error("a write that is none"))?;
+        self.read_options();
         self.hand_over(device, write, None)
     }
 
@@ -65,24 +87,12 @@ impl Receiver<'_> {
         write: PeerWrite,
         mut payload: Option<Payload>,
     ) -> Result<(), End> {
-        self.in_sequence(device, write.seq_num)?;
+        if self.two_primaries {
+            self.in_sequence(device, write.seq_num)?;
+        }
         let mut grown = false;
         loop {
-            let handed = device.with(|inner, link, now| {
-                if inner.volume.receiver_waits() {
-                    return Handed::Waits;
-                }
-                let fate = inner.volume.peer_write(write, link, now);
-                if let PeerWriteFate::Accepted(op) = fate {
-                    // Mostly nothing holds it back: then it needs no place in the table.
-                    if let Some(disk) = inner.take_submit(op) {
-                        return Handed::Launched(disk, op);
-                    }
-                    inner.keep_payload(op, payload.take());
-                }
-                Handed::Over(fate)
-            });
-            match handed {
+            match hand(device, &write, &mut payload) {
                 Handed::Launched(disk, op) => {
                     let write = DiskWrite {
                         payload,
@@ -115,11 +125,8 @@ impl Receiver<'_> {
 
     /// Two Primaries: waits until the acknowledgements that the peer sent before this write were
     /// handled. They are on the other socket, which may be late, but not for ever.
+    #[inline(never)]
     fn in_sequence(&mut self, device: &Device, seq_num: u32) -> Result<(), End> {
-        self.read_options();
-        if !self.two_primaries {
-            return Ok(());
-        }
         let reached = || device.peek(|volume| volume.sequence_reached(seq_num));
         if reached() {
             return Ok(());

@@ -42,6 +42,11 @@ pub trait Link {
     fn peer_write_drained(&mut self);
     /// A write of the peer is done; its acknowledgement was queued before.
     fn peer_write_done(&mut self);
+    /// A write of the peer is done, and `item` acknowledges it.
+    fn peer_write_acknowledged(&mut self, item: ReplyItem) {
+        self.reply(item);
+        self.peer_write_done();
+    }
     /// The peer did not carry out a write of `epoch`: it had one of its own.
     fn write_rejected(&mut self, epoch: u32);
     /// A write of the peer is not carried out; its number of the receive epoch.

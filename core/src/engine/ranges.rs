@@ -93,6 +93,7 @@ fn arrived_before(old: &Op, new: &Op) -> bool {
     place(old, new.kind) < place(new, old.kind)
 }
 
+#[inline]
 fn overlap(op: &Op, sector: u64, end: u64) -> bool {
     op.sector < end && sector < op.end()
 }

@@ -33,6 +33,7 @@ impl<M: Mem> Volume<M> {
     }
 
     /// Takes `op` out of the range index and lets those run that waited for it.
+    #[inline]
     pub(crate) fn leave_ranges(&mut self, op: OpId) {
         let at = self.ops.at(op);
         if !at.any(flag::INDEXED) {
@@ -43,6 +44,7 @@ impl<M: Mem> Volume<M> {
         self.wake_waiters(sector, end);
     }
 
+    #[inline]
     pub(crate) fn wake_waiters(&mut self, sector: u64, end: u64) {
         while let Some(waiter) = self.ranges.first_waiter(&self.ops, sector, end) {
             self.make_ready(waiter);

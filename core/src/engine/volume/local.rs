@@ -19,6 +19,20 @@ impl<M: Mem> Volume<M> {
         }
         at.clear(flag::LOCAL_PENDING | flag::WATCHED);
         at.set(flag::LOCAL_COMPLETED | if ok { flag::LOCAL_OK } else { 0 });
+        if at.kind == Kind::PeerWrite && ok {
+            let sectors = u64::from(at.len_sectors);
+            self.counters.lower_pending = self.counters.lower_pending.saturating_sub(1);
+            self.counters.written_sectors = self.counters.written_sectors.saturating_add(sectors);
+            self.peer_write_landed(op, link);
+            return self.disk_answered();
+        }
+        self.other_done(op, ok, link);
+    }
+
+    /// The rest of [`Self::local_done`].
+    #[inline(never)]
+    fn other_done(&mut self, op: OpId, ok: bool, link: &mut dyn Link) {
+        let at = self.ops.at(op);
         // Not all of it is copied: this runs for every block.
         let (kind, reads, sectors) = (at.kind, at.reads(), u64::from(at.len_sectors));
         self.counters.lower_pending = self.counters.lower_pending.saturating_sub(1);
@@ -53,6 +67,7 @@ impl<M: Mem> Volume<M> {
     }
 
     /// Somebody may wait for the disk to owe nothing.
+    #[inline]
     pub(super) fn disk_answered(&mut self) {
         if self.drained() {
             let tend = if self.detaching {
