@@ -294,16 +294,23 @@ impl Device {
         self.peek(Volume::state)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wake(&self, wakeups: Wakeups) {
+        if wakeups.metadata || wakeups.worker {
+            self.wake_threads(wakeups);
+        }
+        if wakeups.waiters {
+            self.changed.wake_all();
+        }
+    }
+
+    #[inline(never)]
+    fn wake_threads(&self, wakeups: Wakeups) {
         if wakeups.metadata {
             self.metadata_event.signal();
         }
         if wakeups.worker {
             self.worker_event.signal();
-        }
-        if wakeups.waiters {
-            self.changed.wake_all();
         }
     }
 

@@ -33,19 +33,24 @@ impl DeviceCache {
     /// Volume `number` of the connection. Context: task.
     pub(crate) fn find(&mut self, connection: &Connection, number: u16) -> Option<Arc<Device>> {
         self.refresh(connection);
-        let mut all = self.all.iter();
-        all.find(|device| device.number == number).cloned()
+        self.take_other(None, number)
     }
 
     /// The same for as long as one packet takes: to be given back with [`Self::put`], which is
     /// cheaper than to count it. Context: task.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, connection: &Connection, number: u16) -> Option<Arc<Device>> {
         self.refresh(connection);
         match self.last.take() {
             Some(device) if device.number == number => Some(device),
-            Some(_) | None => self.find(connection, number),
+            last => self.take_other(last, number),
         }
+    }
+
+    #[inline(never)]
+    fn take_other(&mut self, _last: Option<Arc<Device>>, number: u16) -> Option<Arc<Device>> {
+        let mut all = self.all.iter();
+        all.find(|device| device.number == number).cloned()
     }
 
     /// Keeps `device` for the next packet. Context: task.

@@ -32,8 +32,18 @@ pub(crate) struct DiskWrite {
     pub(crate) flags: BioFlags,
 }
 
-/// Gives it to the disk. Context: task.
+/// Modifiers of a write, for the disk. Context: any.
 #[inline]
+pub(crate) fn write_flags(flags: BioFlags) -> WriteFlags {
+    WriteFlags {
+        preflush: flags.preflush,
+        fua: flags.fua,
+        sync: flags.sync,
+        meta: false,
+    }
+}
+
+/// Gives it to the disk. Context: task.
 pub(crate) fn submit_write(disk: &Attached, write: DiskWrite) {
     let token = u64::from(write.op);
     submit_write_as(disk, write, token);
@@ -44,12 +54,7 @@ pub(crate) fn submit_write(disk: &Attached, write: DiskWrite) {
 pub(crate) fn submit_write_as(disk: &Attached, write: DiskWrite, token: u64) {
     match (write.action, write.payload) {
         (Action::Data, Some(payload)) => {
-            let flags = WriteFlags {
-                preflush: write.flags.preflush,
-                fua: write.flags.fua,
-                sync: write.flags.sync,
-                meta: false,
-            };
+            let flags = write_flags(write.flags);
             disk.data.submit_write(write.sector, payload, flags, token);
         }
         (Action::Flush | Action::Data, _) => disk.data.submit_flush(token),

@@ -29,6 +29,9 @@ const HELD_ACKS: usize = 1024;
 /// Control packets that may wait.
 const CONTROLS: usize = 256;
 
+/// Something had no room in a queue: the connection has to end.
+pub(crate) struct Overflow;
+
 struct Replies {
     queue: ReplyQueue<KMem>,
     /// Pings queued since the connection began.
@@ -124,11 +127,15 @@ impl Queues {
     }
 
     /// What to send next, and whether more waits behind it. Context: any.
-    pub(crate) fn pop(&self) -> Option<(Outgoing, bool)> {
+    pub(crate) fn pop(&self) -> Result<Option<(Outgoing, bool)>, Overflow> {
         let mut send = self.send.lock();
         let outgoing = send.pop();
         self.sending.store(outgoing.is_some(), Relaxed);
-        Some((outgoing?, send.has_next()))
+        match outgoing {
+            Some(outgoing) => Ok(Some((outgoing, send.has_next()))),
+            None if send.overflowed() => Err(Overflow),
+            None => Ok(None),
+        }
     }
 
     /// Whether everything for the data socket was handed to it. Context: any.
@@ -140,11 +147,6 @@ impl Queues {
     /// An item that will not be sent any more. Context: any.
     pub(crate) fn pop_raw(&self) -> Option<SendItem> {
         self.send.lock().pop_raw()
-    }
-
-    /// Whether an item had no room, so that the connection has to end. Context: any.
-    pub(crate) fn overflowed(&self) -> bool {
-        self.send.lock().overflowed() || self.replies.lock().queue.overflowed()
     }
 
     /// P_BARRIER_ACK; false when it does not fit. Context: any.
@@ -161,13 +163,20 @@ impl Queues {
     /// Hands the packets for the meta socket to `take`, in order, for as long as it wants more.
     /// Context: any; `take` runs with interrupts off.
     #[inline]
-    pub(crate) fn pop_replies(&self, mut take: impl FnMut(ReplyItem) -> bool) {
+    pub(crate) fn pop_replies(
+        &self,
+        mut take: impl FnMut(ReplyItem) -> bool,
+    ) -> Result<(), Overflow> {
         let mut replies = self.replies.lock();
         while let Some(item) = replies.queue.pop() {
             if !take(item) {
                 break;
             }
         }
+        if replies.queue.overflowed() {
+            return Err(Overflow);
+        }
+        Ok(())
     }
 
     /// Queues one. Context: any.

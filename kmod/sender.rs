@@ -18,6 +18,7 @@ use crate::{
         socket::{PageMode, SendFlags, Socket},
         timer::now_ms,
     },
+    queues::Overflow,
 };
 use core::cell::Cell;
 use drbd_core::{
@@ -37,7 +38,7 @@ use kernel::prelude::*;
 /// How often the age of the oldest request is looked at.
 const AGE_CHECK_MS: u32 = 1000;
 
-fn failed(why: &'static str) -> End {
+const fn failed(why: &'static str) -> End {
     End {
         conn: Conn::NetworkFailure,
         why,
@@ -48,6 +49,8 @@ const GONE: End = End {
     conn: Conn::NetworkFailure,
     why: "a volume disappeared",
 };
+
+const OVERFLOW: End = failed("more operations than the queues have room for");
 
 /// What was promised for a write, whatever the protocol is by now: unless the peer is to answer,
 /// it may end before the bytes are acknowledged.
@@ -97,18 +100,18 @@ pub(crate) fn run(connection: &Connection, socket: &Socket, dialect: Dialect, ct
             }
         }
         match connection.queues.pop() {
-            Some((outgoing, more)) => {
+            Ok(Some((outgoing, more))) => {
                 sender.more = more && sender.cork;
                 if let Err(end) = sender.send(outgoing) {
                     connection.end(end);
                     return;
                 }
             }
-            None => {
-                if connection.queues.overflowed() {
-                    connection.end(failed("more operations than the queues have room for"));
-                    return;
-                }
+            Err(Overflow) => {
+                connection.end(OVERFLOW);
+                return;
+            }
+            Ok(None) => {
                 sender.uncork();
                 let _ = connection
                     .queues
@@ -521,7 +524,7 @@ impl Sender<'_> {
         let mut len = 0usize;
         let mut failure = None;
         let dialect = self.dialect;
-        self.connection.queues.pop_replies(|item| {
+        let popped = self.connection.queues.pop_replies(|item| {
             let room = batch.get_mut(len..).unwrap_or(&mut []);
             match encode_reply(dialect, item, room) {
                 Ok(bytes) => len = len.saturating_add(bytes),
@@ -529,6 +532,7 @@ impl Sender<'_> {
             }
             failure.is_none() && BATCH_BYTES.saturating_sub(len) >= MAX_FRAME
         });
+        popped.map_err(|Overflow| OVERFLOW)?;
         if let Some(end) = failure {
             return Err(end);
         }

@@ -332,12 +332,11 @@ impl Payload {
 impl Drop for Payload {
     fn drop(&mut self) {
         let header = self.header.as_ptr();
-        let mut freed = 0;
         for vec in self.vecs() {
             // SAFETY: Owned chunks, forgotten with the header.
-            let pages = unsafe { free_chunk(&self.header().pool, vec.bv_page) };
-            freed = pages.saturating_add(freed);
+            unsafe { free_chunk(&self.header().pool, vec.bv_page) };
         }
+        let freed = self.header().pages;
         // SAFETY: Nobody reads the header after this: the reference on the pool moves out of it, and
         // keeps alive what its page and itself go back to.
         unsafe {

@@ -6,11 +6,11 @@ use crate::{
     attached::Attached,
     conf::protocol_of,
     device::Device,
-    device_io::{submit_write, DiskWrite},
+    device_io::{submit_write, write_flags, DiskWrite},
     os::{lock::Arc, pages::Payload},
 };
 use drbd_core::{
-    engine::op::OpId,
+    engine::op::{Action, OpId},
     engine::volume::{write_of, write_of_data, End, PeerWrite, PeerWriteFate},
     wire::{
         block::BlockData, handshake::ReplicationProtocol, packet::Packet, Frame,
@@ -47,9 +47,32 @@ fn hand(device: &Device, write: &PeerWrite, payload: &mut Option<Payload>) -> Ha
     })
 }
 
+/// Context: task.
+#[inline]
+fn submit_peer_write(disk: &Attached, op: OpId, write: &PeerWrite, payload: Option<Payload>) {
+    let (action, flags) = (write.action, write.bio);
+    match payload {
+        Some(payload) if action == Action::Data => {
+            let flags = write_flags(flags);
+            disk.data.submit_write(write.sector, payload, flags, u64::from(op));
+        }
+        payload => submit_write(
+            disk,
+            DiskWrite {
+                payload,
+                op,
+                action,
+                sector: write.sector,
+                len_sectors: write.len_sectors,
+                flags,
+            },
+        ),
+    }
+}
+
 impl Receiver<'_> {
     /// P_DATA: receives the data and hands the write to the engine.
-    #[inline]
+    #[inline(always)]
     pub(super) fn data(
         &mut self,
         device: &Device,
@@ -94,15 +117,7 @@ impl Receiver<'_> {
         loop {
             match hand(device, &write, &mut payload) {
                 Handed::Launched(disk, op) => {
-                    let write = DiskWrite {
-                        payload,
-                        op,
-                        action: write.action,
-                        sector: write.sector,
-                        len_sectors: write.len_sectors,
-                        flags: write.bio,
-                    };
-                    submit_write(&disk, write);
+                    submit_peer_write(&disk, op, &write, payload);
                     return Ok(());
                 }
                 Handed::Over(PeerWriteFate::Accepted(_) | PeerWriteFate::Dropped) => return Ok(()),

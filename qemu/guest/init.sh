@@ -60,6 +60,11 @@ fi
 $b cp -a /payload/. /newroot/ || die "copy the payload"
 
 if [ -n "$lab_ours" ]; then
+	# A kernel that came without a tree of modules has no lists of them, and depmod would complain.
+	tree=/newroot/usr/lib/modules/$($b uname -r)
+	for list in modules.order modules.builtin modules.builtin.modinfo; do
+		[ -e "$tree/$list" ] || : > "$tree/$list"
+	done
 	# modprobe prefers what lies in updates/, once depmod has seen it.
 	$b chroot /newroot /usr/sbin/depmod -a || die "depmod"
 fi

@@ -78,6 +78,7 @@ impl<M: Mem> Volume<M> {
         }
     }
 
+    #[inline]
     pub(crate) fn queue_submit(&mut self, op: OpId) {
         debug_assert!(!self.ops.at(op).any(flag::LATE), "the disk has it still");
         self.ops.at_mut(op).set(flag::LOCAL_PENDING);

@@ -139,11 +139,20 @@ impl<M: Mem> Volume<M> {
             self.ops.at_mut(op).clear(flag::WANT_RECV_ACK);
             self.acknowledge(Command::RecvAck, ack, link);
         }
-        self.enter_ranges(op, link, now_ms);
+        if !self.ranges.insert(&mut self.ops, op) {
+            self.wait_in_range(op);
+        } else if self.is_only_copy() || !self.may_write_locally() {
+            self.launch_peer_write(op, link);
+        } else {
+            // As that does for one that just came.
+            self.ops.at_mut(op).set(flag::LAUNCHED);
+            self.queue_submit(op);
+        }
         PeerWriteFate::Accepted(op)
     }
 
     /// Whether the peer, who writes, has no disk.
+    #[inline]
     fn is_only_copy(&self) -> bool {
         self.state.pdsk < DiskState::Inconsistent
     }
@@ -157,12 +166,16 @@ impl<M: Mem> Volume<M> {
     /// Without a disk of the peer's this is the only copy of `op`, and remains it when the peer attaches one
     /// before `op` is written: its bit is set for the bitmap that follows, and the activity log counts until
     /// it is done.
+    #[inline]
     fn note_only_copy(&mut self, op: OpId) {
+        if self.is_only_copy() {
+            self.mark_only_copy(op);
+        }
+    }
+
+    fn mark_only_copy(&mut self, op: OpId) {
         let at = self.ops.at_mut(op);
-        if self.state.pdsk >= DiskState::Inconsistent
-            || at.len_sectors == 0
-            || at.any(flag::ONLY_COPY)
-        {
+        if at.len_sectors == 0 || at.any(flag::ONLY_COPY) {
             return;
         }
         at.set(flag::ONLY_COPY);
