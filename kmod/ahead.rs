@@ -57,7 +57,9 @@ impl<const N: usize> Ahead<N> {
     #[inline]
     pub(crate) fn room(&mut self, most: usize) -> &mut [u8] {
         if self.from > 0 {
-            self.bytes.copy_within(self.from..self.to, 0);
+            if self.from < self.to {
+                self.bytes.copy_within(self.from..self.to, 0);
+            }
             self.to = self.len();
             self.from = 0;
         }

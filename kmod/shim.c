@@ -57,7 +57,8 @@ unsigned int kg_memalloc_noreclaim_save(void) { return memalloc_noreclaim_save()
 void kg_memalloc_noreclaim_restore(unsigned int flags) { memalloc_noreclaim_restore(flags); }
 void *kg_page_address(struct page *page) { return page_address(page); }
 unsigned int kg_page_order(struct page *page) { return compound_order(page); }
-bool kg_page_is_shared(struct page *page) { return page_count(page) != 1; }
+/* A single page that nobody else refers to. */
+bool kg_page_is_plain(struct page *page) { return !PageHead(page) && page_count(page) == 1; }
 u64 kg_now_ms(void) { return jiffies64_to_msecs(get_jiffies_64()); }
 bool kg_wait_has_sleeper(struct wait_queue_head *head) { return wq_has_sleeper(head); }
 

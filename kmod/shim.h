@@ -88,7 +88,7 @@ unsigned int kg_memalloc_noreclaim_save(void);
 void kg_memalloc_noreclaim_restore(unsigned int flags);
 void *kg_page_address(struct page *page);
 unsigned int kg_page_order(struct page *page);
-bool kg_page_is_shared(struct page *page);
+bool kg_page_is_plain(struct page *page);
 u64 kg_now_ms(void);
 bool kg_wait_has_sleeper(struct wait_queue_head *head);
 

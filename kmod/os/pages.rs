@@ -65,23 +65,38 @@ impl Payload {
         Self::with_header(pool, GFP_NOW).ok()
     }
 
+    /// A payload of the first `len` bytes of `page`, which it owns. Context: task.
+    #[inline]
+    pub(super) fn of_page(pool: &Arc<Inner>, page: *mut c::page, len: usize) -> Result<Payload> {
+        match Self::empty(pool, len) {
+            Ok(mut payload) => {
+                payload.fill_page(page, len);
+                Ok(payload)
+            }
+            Err(error) => {
+                // SAFETY: The caller's page, which it forgets.
+                unsafe { free_chunk(pool, page) };
+                Err(error)
+            }
+        }
+    }
+
+    #[inline]
     fn with_header(pool: &Arc<Inner>, gfp: c::gfp_t) -> Result<Payload> {
         // SAFETY: GFP_NOIO from a mempool waits, in task context, and never fails.
         let raw = unsafe { c::mempool_alloc_noprof(pool.headers.as_ptr(), gfp) };
         let header = NonNull::new(raw.cast::<Header>()).ok_or(ENOMEM)?;
-        // SAFETY: Fresh memory of this size. The table pointer is set to a field of the same
-        // memory, which never moves.
+        let at = header.as_ptr();
+        // SAFETY: Fresh memory of this size, all of whose fields are written, but for `inline`, which
+        // need not be: as a whole, the compiler would clear it. The table pointer is set to a field of
+        // the same memory, which never moves.
         unsafe {
-            header.as_ptr().write(Header {
-                pool: pool.clone(),
-                len: 0,
-                chunks: 0,
-                pages: 0,
-                table_page: core::ptr::null_mut(),
-                table: core::ptr::null_mut(),
-                inline: [const { MaybeUninit::uninit() }; INLINE_CHUNKS],
-            });
-            (*header.as_ptr()).table = (&raw mut (*header.as_ptr()).inline).cast();
+            (&raw mut (*at).pool).write(pool.clone());
+            (&raw mut (*at).len).write(0);
+            (&raw mut (*at).chunks).write(0);
+            (&raw mut (*at).pages).write(0);
+            (&raw mut (*at).table_page).write(core::ptr::null_mut());
+            (&raw mut (*at).table).write((&raw mut (*at).inline).cast());
         }
         Ok(Payload { header })
     }

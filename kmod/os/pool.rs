@@ -134,14 +134,19 @@ impl PagePool {
     /// task, without a lock that freeing payloads needs.
     ///
     /// Errors: `EINVAL` when `len` is 0 or above [`MAX_PAYLOAD`]; nothing else.
+    #[inline]
     pub(crate) fn alloc(&self, len: usize) -> Result<Payload> {
-        let mut payload = Payload::empty(&self.inner, len)?;
         if len <= PAGE_SIZE {
             if let Some((page, _)) = try_chunk(1) {
-                payload.fill_page(page, len);
-                return Ok(payload);
+                return Payload::of_page(&self.inner, page, len);
             }
         }
+        self.alloc_chunks(len)
+    }
+
+    #[inline(never)]
+    fn alloc_chunks(&self, len: usize) -> Result<Payload> {
+        let mut payload = Payload::empty(&self.inner, len)?;
         let mut left = len.div_ceil(PAGE_SIZE);
         while left > 0 {
             match try_chunk(left) {
@@ -223,6 +228,7 @@ impl PagePool {
 }
 
 /// One chunk of at most `pages` pages without touching the reserve, and its order.
+#[inline]
 fn try_chunk(pages: usize) -> Option<(*mut c::page, u32)> {
     if pages == 1 {
         let gfp = c::GFP_NOIO | c::__GFP_NOWARN | c::__GFP_NORETRY;
@@ -230,6 +236,10 @@ fn try_chunk(pages: usize) -> Option<(*mut c::page, u32)> {
         let page = unsafe { c::alloc_pages(gfp, 0) };
         return (!page.is_null()).then_some((page, 0));
     }
+    try_large_chunk(pages)
+}
+
+fn try_large_chunk(pages: usize) -> Option<(*mut c::page, u32)> {
     let mut order = pages.checked_ilog2()?.min(MAX_ORDER);
     loop {
         let mut gfp = c::GFP_NOIO | c::__GFP_NOWARN | c::__GFP_NORETRY;
@@ -257,16 +267,17 @@ fn try_chunk(pages: usize) -> Option<(*mut c::page, u32)> {
 ///
 /// `page` is the head of a chunk that the caller owns and forgets.
 pub(super) unsafe fn free_chunk(pool: &Inner, page: *mut c::page) -> u32 {
-    // SAFETY: Live page, by the contract.
-    let order = unsafe { c::kg_page_order(page) };
     // A page that a socket still refers to must not go to the reserve: it would be reused.
-    // SAFETY: As above.
-    if order == 0 && !unsafe { c::kg_page_is_shared(page) } {
+    // SAFETY: Live page, by the contract.
+    if unsafe { c::kg_page_is_plain(page) } {
         // SAFETY: An order-0 page of ours, whichever way it was allocated.
         unsafe { c::mempool_free(page.cast(), pool.pages.as_ptr()) };
-    } else {
-        // SAFETY: Drops our reference; compound pages are freed by the last one.
-        unsafe { c::__free_pages(page, order) };
+        return 1;
     }
-    1 << order
+    // SAFETY: As above; drops our reference, and compound pages are freed by the last one.
+    unsafe {
+        let order = c::kg_page_order(page);
+        c::__free_pages(page, order);
+        1 << order
+    }
 }

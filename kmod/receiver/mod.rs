@@ -131,6 +131,7 @@ impl Receiver<'_> {
         }
     }
 
+    #[inline(never)]
     fn lost(&self, error: RecvError) -> End {
         let why = match error {
             RecvError::Closed => "the peer closed the connection",
@@ -148,6 +149,21 @@ impl Receiver<'_> {
     /// of it may have come.
     #[inline]
     fn look_ahead(&mut self) -> Result<(), End> {
+        if self.ahead.len() == 0 {
+            let room = self.ahead.room(self.ahead_most);
+            match self.socket.recv_some(room, RecvWait::Forever) {
+                Ok(more) => self.ahead.came(more),
+                Err(error) => return Err(self.lost(error)),
+            }
+            if self.ahead.len() == BLOCK_FRAME {
+                return Ok(());
+            }
+        }
+        self.look_further_ahead()
+    }
+
+    #[inline(never)]
+    fn look_further_ahead(&mut self) -> Result<(), End> {
         let mut least = self.dialect.header_len();
         loop {
             if self.ahead.len() >= least {

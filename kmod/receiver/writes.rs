@@ -104,6 +104,7 @@ impl Receiver<'_> {
         }
     }
 
+    #[inline]
     fn hand_over(
         &mut self,
         device: &Device,
@@ -113,11 +114,29 @@ impl Receiver<'_> {
         if self.two_primaries {
             self.in_sequence(device, write.seq_num)?;
         }
+        match hand(device, &write, &mut payload) {
+            Handed::Launched(disk, op) => {
+                submit_peer_write(&disk, op, &write, payload);
+                Ok(())
+            }
+            handed => self.hand_over_late(device, &write, payload, handed),
+        }
+    }
+
+    /// The rest of [`Self::hand_over`], when the first try did not end at the disk but with `handed`.
+    #[inline(never)]
+    fn hand_over_late(
+        &mut self,
+        device: &Device,
+        write: &PeerWrite,
+        mut payload: Option<Payload>,
+        mut handed: Handed,
+    ) -> Result<(), End> {
         let mut grown = false;
         loop {
-            match hand(device, &write, &mut payload) {
+            match handed {
                 Handed::Launched(disk, op) => {
-                    submit_peer_write(&disk, op, &write, payload);
+                    submit_peer_write(&disk, op, write, payload);
                     return Ok(());
                 }
                 Handed::Over(PeerWriteFate::Accepted(_) | PeerWriteFate::Dropped) => return Ok(()),
@@ -135,6 +154,7 @@ impl Receiver<'_> {
                 }
                 Handed::Waits => self.wait_for(device, |volume| !volume.receiver_waits())?,
             }
+            handed = hand(device, write, &mut payload);
         }
     }
 

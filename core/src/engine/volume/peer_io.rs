@@ -372,7 +372,8 @@ impl<M: Mem> Volume<M> {
             let end = sector.saturating_add(u64::from(len_sectors));
             self.resume_postponed(sector, end);
         }
-        if any(flag::LOCAL_COMPLETED) {
+        // What failed may never have been given to the disk: the host has its payload still.
+        if any(flag::LOCAL_OK) {
             self.release_written(op);
         } else {
             self.release(op);

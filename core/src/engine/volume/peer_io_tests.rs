@@ -145,3 +145,17 @@ fn an_old_disk_takes_no_write_of_a_primary_without_disk() {
     assert!(matches!(peer.acks[..], [(Command::NegAck, _)]));
     assert!(!goes_to_the_disk(&mut vol, &mut peer));
 }
+
+#[test]
+fn what_a_hung_disk_never_got_is_given_back_by_the_host() {
+    let mut peer = Peer::default();
+    let mut vol = volume(Conn::Connected, 8192);
+    vol.hard(&mut peer, 0, |state| {
+        (state.role, state.peer) = (Role::Secondary, Role::Primary);
+    });
+    written_by_peer(&mut vol, &mut peer, false);
+    // Accepted, its payload is in the host's table, and nobody took it to the disk yet.
+    let _ = vol.disk_hangs(&mut peer, 0);
+    let released = |effect: &Effect| matches!(effect, Effect::Release { op: 0 });
+    assert!(effects(&mut vol).iter().any(released));
+}
