@@ -319,9 +319,11 @@ impl Connection {
         drop(old);
     }
 
-    /// Something arrived. Context: any.
-    pub(crate) fn note_received(&self) {
-        self.last_received_ms.store(now_ms(), Relaxed);
+    /// Something arrived; returns when, milliseconds. Context: any.
+    pub(crate) fn note_received(&self) -> u64 {
+        let now = now_ms();
+        self.last_received_ms.store(now, Relaxed);
+        now
     }
 
     /// Starts to connect: StandAlone to Unconnected. Context: task, `admin` held.
@@ -496,7 +498,7 @@ impl Connection {
     fn open_volumes(&self, dialect: Dialect, net: &NetOptions, resolve_conflicts: bool) {
         self.queues.open(net.max_epoch_size);
         self.pings_answered.store(0, Relaxed);
-        self.note_received();
+        let _ = self.note_received();
         let protocol = protocol_of(net);
         let (discard, dry_run) = self.one_shot();
         let own = connect::own_protocol(net, discard, dry_run);

@@ -252,7 +252,16 @@ impl Device {
     /// Hands an input to the engine and carries out what follows. Context: task, no lock held.
     #[inline]
     pub(crate) fn with<R>(&self, input: impl FnOnce(&mut Inner, &mut dyn Link, u64) -> R) -> R {
-        let now = now_ms();
+        self.with_at(now_ms(), input)
+    }
+
+    /// The same for who knows the time. Context: task, no lock held.
+    #[inline]
+    pub(crate) fn with_at<R>(
+        &self,
+        now: u64,
+        input: impl FnOnce(&mut Inner, &mut dyn Link, u64) -> R,
+    ) -> R {
         let mut works = Works::new();
         let (result, wakeups) = {
             let mut locked = self.inner.lock();
@@ -550,13 +559,6 @@ impl Inner {
         if let Some(slot) = self.slots.get_mut(op as usize) {
             slot.bio = Some(bio);
         }
-    }
-
-    /// The disk, if a write of the peer is the only thing to be submitted: the caller does it. Under the lock.
-    #[inline]
-    pub(crate) fn take_submit(&mut self, op: OpId) -> Option<Arc<Attached>> {
-        let disk = self.attached.as_ref()?;
-        self.volume.take_submit(op).then(|| disk.clone())
     }
 
     /// Takes a payload back out of the table.

@@ -87,7 +87,7 @@ impl MetaReceiver<'_> {
         }
         if let Some((number, set_size)) = decode_barrier_ack(self.ahead.all()) {
             self.ahead.drop_front(BARRIER_FRAME);
-            self.connection.note_received();
+            let _ = self.connection.note_received();
             return self.barrier_ack(number, set_size);
         }
         self.other_packet(header_len)
@@ -111,7 +111,7 @@ impl MetaReceiver<'_> {
 
     /// P_WRITE_ACK, the first of those that are there.
     fn write_acks(&mut self, volume: u16) -> Result<(), End> {
-        self.connection.note_received();
+        let _ = self.connection.note_received();
         let device = self
             .devices
             .take(self.connection, volume)
@@ -150,7 +150,7 @@ impl MetaReceiver<'_> {
         let packet = Packet::decode(self.dialect, &frame, body.unwrap_or(&[]))
             .map_err(|_| broken("a malformed packet on the meta socket"))?;
         self.ahead.drop_front(len);
-        self.connection.note_received();
+        let _ = self.connection.note_received();
         match packet {
             Packet::Ping => {
                 self.connection.queues.push_reply(ReplyItem::PingAck);

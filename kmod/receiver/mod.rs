@@ -17,6 +17,7 @@ use crate::{
         pages::Payload,
         recv::{RecvError, RecvWait},
         socket::Socket,
+        timer::now_ms,
     },
     parting, watch,
 };
@@ -190,7 +191,7 @@ impl Receiver<'_> {
             None => match decode_barrier(self.ahead.all()) {
                 Some(number) => {
                     self.ahead.drop_front(BARRIER_FRAME);
-                    self.connection.note_received();
+                    let _ = self.connection.note_received();
                     self.barrier(number)
                 }
                 None => self.other_packet(),
@@ -201,14 +202,14 @@ impl Receiver<'_> {
     /// P_DATA, which is most of what comes.
     fn data_packet(&mut self, frame: &Frame, data: &BlockData) -> Result<(), End> {
         self.ahead.drop_front(BLOCK_FRAME);
-        self.connection.note_received();
+        let now = self.connection.note_received();
         let device = self
             .devices
             .take(self.connection, frame.volume.unwrap_or(0))
             .ok_or(protocol_error(
                 "a packet for a volume that is not configured here",
             ))?;
-        let result = self.data(&device, frame, data);
+        let result = self.data(&device, frame, data, now);
         self.devices.put(device);
         result
     }
@@ -239,7 +240,7 @@ impl Receiver<'_> {
         self.bytes(fixed)?;
         let packet = Packet::decode(self.dialect, &frame, fixed)
             .map_err(|_| protocol_error("a malformed packet on the data socket"))?;
-        self.connection.note_received();
+        let _ = self.connection.note_received();
         match frame.volume {
             None => self.connection_packet(&frame, packet),
             Some(volume) => match self.device(volume) {
@@ -449,7 +450,7 @@ impl Receiver<'_> {
     ) -> Result<(), End> {
         self.wait_for(device, |volume| !volume.receiver_waits())?;
         match packet {
-            Packet::Data(data) => self.data(device, frame, &data),
+            Packet::Data(data) => self.data(device, frame, &data, now_ms()),
             Packet::Trim(_) | Packet::Zeroes(_) => self.range(device, &packet),
             Packet::DataReply(data) => self.read_reply(device, frame, data.block_id.0, data.sector),
             Packet::RsDataReply(data) => self.resync_reply(device, frame, data.sector),
@@ -483,11 +484,7 @@ impl Receiver<'_> {
     }
 
     /// Waits for something that the metadata thread brings about. `Err`: the connection ends.
-    fn wait_for(
-        &self,
-        device: &Device,
-        done: impl Fn(&Volume<KMem>) -> bool,
-    ) -> Result<(), End> {
+    fn wait_for(&self, device: &Device, done: impl Fn(&Volume<KMem>) -> bool) -> Result<(), End> {
         if device.peek(&done) {
             return Ok(());
         }

@@ -7,14 +7,12 @@ use crate::{
     conf::protocol_of,
     device::Device,
     device_io::{submit_write, write_flags, DiskWrite},
-    os::{lock::Arc, pages::Payload},
+    os::{lock::Arc, pages::Payload, timer::now_ms},
 };
 use drbd_core::{
     engine::op::{Action, OpId},
     engine::volume::{write_of, write_of_data, End, PeerWrite, PeerWriteFate},
-    wire::{
-        block::BlockData, handshake::ReplicationProtocol, packet::Packet, Frame,
-    },
+    wire::{block::BlockData, handshake::ReplicationProtocol, packet::Packet, Frame},
 };
 
 /// What became of a write of the peer under the volume's lock.
@@ -30,18 +28,20 @@ enum Handed {
 /// Gives `write` to the engine. Context: task.
 // Out of line of what tries it again: that would keep everything at hand for another round.
 #[inline(never)]
-fn hand(device: &Device, write: &PeerWrite, payload: &mut Option<Payload>) -> Handed {
-    device.with(|inner, link, now| {
+fn hand(device: &Device, write: &PeerWrite, payload: &mut Option<Payload>, now: u64) -> Handed {
+    device.with_at(now, |inner, link, now| {
         if inner.volume.receiver_waits() {
             return Handed::Waits;
         }
-        let fate = inner.volume.peer_write(*write, link, now);
-        if let PeerWriteFate::Accepted(op) = fate {
+        let fate = inner.volume.peer_write_at_once(*write, link, now);
+        match fate {
             // Mostly nothing holds it back: then it needs no place in the table.
-            if let Some(disk) = inner.take_submit(op) {
-                return Handed::Launched(disk, op);
-            }
-            inner.keep_payload(op, payload.take());
+            PeerWriteFate::Launched(op) => match &inner.attached {
+                Some(disk) => return Handed::Launched(disk.clone(), op),
+                None => inner.volume.local_done(op, false, link),
+            },
+            PeerWriteFate::Accepted(op) => inner.keep_payload(op, payload.take()),
+            PeerWriteFate::Dropped | PeerWriteFate::NoSlot | PeerWriteFate::OutOfRange => {}
         }
         Handed::Over(fate)
     })
@@ -54,7 +54,8 @@ fn submit_peer_write(disk: &Attached, op: OpId, write: &PeerWrite, payload: Opti
     match payload {
         Some(payload) if action == Action::Data => {
             let flags = write_flags(flags);
-            disk.data.submit_write(write.sector, payload, flags, u64::from(op));
+            disk.data
+                .submit_write(write.sector, payload, flags, u64::from(op));
         }
         payload => submit_write(
             disk,
@@ -78,13 +79,14 @@ impl Receiver<'_> {
         device: &Device,
         frame: &Frame,
         data: &BlockData,
+        now: u64,
     ) -> Result<(), End> {
         let len = frame
             .data_len(self.integrity.len(), data.flags)
             .map_err(|_| protocol_error("a write of impossible size"))?;
         let write = write_of_data(data, len, self.dialect, self.protocol());
         let payload = self.checked_payload(device, len)?;
-        self.hand_over(device, write, payload)
+        self.hand_over(device, write, payload, now)
     }
 
     /// P_TRIM and P_ZEROES.
@@ -92,7 +94,7 @@ impl Receiver<'_> {
         let write = write_of(packet, 0, self.dialect, self.protocol())
             .ok_or(protocol_error("a write that is none"))?;
         self.read_options();
-        self.hand_over(device, write, None)
+        self.hand_over(device, write, None, now_ms())
     }
 
     /// Later versions say with each write what they want.
@@ -110,11 +112,12 @@ impl Receiver<'_> {
         device: &Device,
         write: PeerWrite,
         mut payload: Option<Payload>,
+        now: u64,
     ) -> Result<(), End> {
         if self.two_primaries {
             self.in_sequence(device, write.seq_num)?;
         }
-        match hand(device, &write, &mut payload) {
+        match hand(device, &write, &mut payload, now) {
             Handed::Launched(disk, op) => {
                 submit_peer_write(&disk, op, &write, payload);
                 Ok(())
@@ -139,7 +142,11 @@ impl Receiver<'_> {
                     submit_peer_write(&disk, op, write, payload);
                     return Ok(());
                 }
-                Handed::Over(PeerWriteFate::Accepted(_) | PeerWriteFate::Dropped) => return Ok(()),
+                Handed::Over(
+                    PeerWriteFate::Accepted(_)
+                    | PeerWriteFate::Launched(_)
+                    | PeerWriteFate::Dropped,
+                ) => return Ok(()),
                 Handed::Over(PeerWriteFate::OutOfRange) => {
                     return Err(protocol_error("a write beyond the end of the device"))
                 }
@@ -154,7 +161,7 @@ impl Receiver<'_> {
                 }
                 Handed::Waits => self.wait_for(device, |volume| !volume.receiver_waits())?,
             }
-            handed = hand(device, write, &mut payload);
+            handed = hand(device, write, &mut payload, now_ms());
         }
     }
 

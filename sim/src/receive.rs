@@ -4,7 +4,7 @@
 use super::{
     disk::Payload,
     net::{protocol_error, Frame},
-    node::Node,
+    node::{Node, Queues, Vol},
 };
 use drbd_core::{
     engine::{
@@ -265,20 +265,26 @@ impl Node {
         let write = write_of(packet, len, self.dialect, self.protocol)
             .ok_or(protocol_error("a write that is none"))?;
         let vol = &mut self.vols[v];
-        let mut fate = vol.volume.peer_write(write, &mut self.queues, now);
+        // Both ways of a host: at once if nothing is before it, or when effects are taken.
+        let at_once = vol.attached && now % 2 == 0;
+        let take = |vol: &mut Vol, queues: &mut Queues| {
+            if at_once {
+                vol.volume.peer_write_at_once(write, queues, now)
+            } else {
+                vol.volume.peer_write(write, queues, now)
+            }
+        };
+        let mut fate = take(vol, &mut self.queues);
         if fate == PeerWriteFate::NoSlot {
             self.grow(v);
-            let vol = &mut self.vols[v];
-            fate = vol.volume.peer_write(write, &mut self.queues, now);
+            fate = take(&mut self.vols[v], &mut self.queues);
         }
         let vol = &mut self.vols[v];
         match fate {
-            PeerWriteFate::Accepted(op) => {
+            PeerWriteFate::Accepted(op) | PeerWriteFate::Launched(op) => {
                 assert!(vol.slots[op as usize].app.is_none());
                 vol.slots[op as usize].payload = payload;
-                // Both ways of a host: at once if nothing is before it, or when effects are taken.
-                let at_once = vol.attached && now % 2 == 0 && vol.volume.take_submit(op);
-                if at_once {
+                if fate == PeerWriteFate::Launched(op) {
                     let at = vol.volume.op(op);
                     let submit = Effect::SubmitWrite {
                         op,

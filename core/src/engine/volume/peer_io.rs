@@ -61,6 +61,9 @@ pub struct PeerWrite {
 pub enum PeerWriteFate {
     /// It is operation `0`: its payload goes into the host's table.
     Accepted(OpId),
+    /// It is operation `0`, and nothing holds it back: the host gives it to the disk now, as for
+    /// [`super::Effect::SubmitWrite`]. Told by [`Volume::peer_write_at_once`] only.
+    Launched(OpId),
     /// There is no disk, or none of use: drop the payload. The answer is on its way.
     Dropped,
     /// All slots are in use: grow the slab, or end the connection.
@@ -87,6 +90,23 @@ pub enum PeerReadKind {
 impl<M: Mem> Volume<M> {
     /// A mirrored write arrived, payload and all. Receiver.
     pub fn peer_write(
+        &mut self,
+        write: PeerWrite,
+        link: &mut dyn Link,
+        now_ms: u64,
+    ) -> PeerWriteFate {
+        match self.peer_write_at_once(write, link, now_ms) {
+            PeerWriteFate::Launched(op) => {
+                self.ops.push_back(&mut self.submit, op);
+                PeerWriteFate::Accepted(op)
+            }
+            other => other,
+        }
+    }
+
+    /// The same for a host that has its payload at hand and submits it itself. Receiver.
+    #[inline]
+    pub fn peer_write_at_once(
         &mut self,
         write: PeerWrite,
         link: &mut dyn Link,
@@ -145,8 +165,10 @@ impl<M: Mem> Volume<M> {
             self.launch_peer_write(op, link);
         } else {
             // As that does for one that just came.
-            self.ops.at_mut(op).set(flag::LAUNCHED);
-            self.queue_submit(op);
+            let at = self.ops.at_mut(op);
+            at.set(flag::LAUNCHED | flag::LOCAL_PENDING);
+            self.counters.lower_pending = self.counters.lower_pending.saturating_add(1);
+            return PeerWriteFate::Launched(op);
         }
         PeerWriteFate::Accepted(op)
     }
@@ -529,13 +551,6 @@ impl<M: Mem> Volume<M> {
         self.leave_ranges(op);
         self.ops.free(op);
         self.todo(Todo::WAKE);
-    }
-
-    /// Takes an accepted write out of what is to be submitted, if there is nothing else: for a host that
-    /// has its payload at hand and submits it itself. False: it waits, or others go first.
-    pub fn take_submit(&mut self, op: OpId) -> bool {
-        let alone = self.submit.head == op && self.submit.tail == op;
-        alone && self.ops.pop_front(&mut self.submit) == Some(op)
     }
 
     /// Whether operations of the peer are still on their way; a new connection waits for them.
