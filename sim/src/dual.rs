@@ -24,9 +24,12 @@ pub(crate) fn is_dual(seed: u64) -> bool {
     Rng::new(seed ^ 0xd0a1).one_in(ONE_IN)
 }
 
+/// Whether one of the two has to give up data, as a Secondary, for them to come together. Of several volumes another one may
+/// be newer there, and a Primary is not overwritten.
 fn is_split(node: &Node) -> bool {
+    let reasons = ["split brain", "a Primary would have to take over"];
     node.last_end
-        .is_some_and(|end| end.why.starts_with("split brain"))
+        .is_some_and(|end| reasons.iter().any(|reason| end.why.starts_with(reason)))
 }
 
 impl Play {

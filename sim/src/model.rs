@@ -297,8 +297,10 @@ impl Model {
                 Some(cell) => cell.tags.contains(&tag),
                 None => tag == 0 || at >= self.unknown_from && GARBAGE.contains(&tag),
             };
-            // A Primary that lost its source in the middle of a resync has what it has.
-            let alone = self.dual && nodes[n].vols[v].volume.state().conn < Conn::Connected;
+            // A Primary that lost its source in the middle of a resync has what it has, also while only the
+            // source knows of that.
+            let unlinked = nodes[n].vols[v].volume.state().conn < Conn::Connected;
+            let alone = self.dual && (unlinked || nodes[n].phase != nodes[1 - n].phase);
             assert!(
                 fits(n) && (own || alone) || fits(1 - n) && !own || fits(n) && fits(1 - n),
                 "node {n} read {tag} at {at}, possible were {:?} here and {:?} there",

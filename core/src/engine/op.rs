@@ -122,6 +122,8 @@ pub mod flag {
     pub const IN_EPOCH: u64 = 1 << 25;
     /// A write of a Primary that had no disk: no other copy of it exists.
     pub const ONLY_COPY: u64 = 1 << 38;
+    /// All bits were set since it was launched: what the peer says of its bits is older than that.
+    pub const BEFORE_BULK: u64 = 1 << 39;
     /// It was launched.
     pub const LAUNCHED: u64 = 1 << 26;
     /// Resync data of zeroes only (P_RS_DEALLOCATED).

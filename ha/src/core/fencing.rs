@@ -32,15 +32,21 @@ pub(super) struct Fencing {
     /// What the host was asked for and did not answer: also of jobs that are not needed any more.
     running: BTreeMap<FenceId, Attempt>,
     pub(super) history: VecDeque<FenceStatus>,
-    /// Nodes that showed up after they had been fenced, since when: their daemons may be about to start.
-    returned_ms: BTreeMap<NodeId, u64>,
-    /// The latest lives that were known to be ended by a device.
-    ended: BTreeMap<NodeId, Incarnation>,
-    /// When that was learned: what the device ended may be a later life than the one it proves over, and boots.
-    ended_ms: BTreeMap<NodeId, u64>,
-    /// How often that was learned since the node was a member.
-    ended_count: BTreeMap<NodeId, u32>,
+    past: BTreeMap<NodeId, Past>,
     draws: u64,
+}
+
+/// What is known of the fencings of a node.
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    /// The latest life that was known to be ended by a device.
+    ended: Option<Incarnation>,
+    /// When that was learned: what the device ended may be a later life than the one it proves over, and boots.
+    ended_ms: Option<u64>,
+    /// How often that was learned since the node was a member.
+    ended_count: u32,
+    /// Since when it shows up again: its daemon may be about to start.
+    returned_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,9 +82,16 @@ struct Attempt {
 impl Fencing {
     /// Of a daemon that starts: what it remembers is no news.
     pub(super) fn knowing(facts: &Facts, nodes: impl Iterator<Item = NodeId>) -> Self {
-        let ended = nodes.filter_map(|node| Some((node, fenced_life(facts, node)?)));
+        let past = |node| {
+            let ended = Some(fenced_life(facts, node)?);
+            let past = Past {
+                ended,
+                ..Past::default()
+            };
+            Some((node, past))
+        };
         Self {
-            ended: ended.collect(),
+            past: nodes.filter_map(past).collect(),
             ..Self::default()
         }
     }
@@ -101,7 +114,7 @@ impl Fencing {
 
     /// The node was fenced, and replicates or is heard by somebody.
     pub(super) fn returned(&mut self, node: NodeId, now_ms: u64) {
-        self.returned_ms.insert(node, now_ms);
+        self.past.entry(node).or_default().returned_ms = Some(now_ms);
     }
 
     /// For people.
@@ -139,22 +152,27 @@ impl Core {
     /// Notes which fencings were confirmed, here or elsewhere.
     fn note_fenced(&mut self, node: NodeId) {
         if let Some(life) = fenced_life(&self.memory.facts, node) {
-            if self.fencing.ended.insert(node, life) != Some(life) {
-                self.fencing.ended_ms.insert(node, self.now_ms);
-                let count = self.fencing.ended_count.entry(node).or_default();
-                *count = count.saturating_add(1);
+            let past = self.fencing.past.entry(node).or_default();
+            if past.ended.replace(life) != Some(life) {
+                past.ended_ms = Some(self.now_ms);
+                past.ended_count = past.ended_count.saturating_add(1);
             }
         }
         if self.is_member(node) {
-            self.fencing.ended_count.remove(&node);
+            if let Some(past) = self.fencing.past.get_mut(&node) {
+                past.ended_count = 0;
+            }
         }
     }
 
     /// How long a node that was fenced may take to be heard. A device that is slow ends the life that just began as well, and a
     /// node that boots as fast as its patience ends would be shot again for ever: each time it gets twice as long.
     fn boot_patience_ms(&self, node: NodeId) -> u64 {
-        let count = self.fencing.ended_count.get(&node).copied().unwrap_or(1);
-        let doublings = count.saturating_sub(1).min(BOOT_DOUBLINGS_MAX);
+        let past = self.fencing.past.get(&node);
+        let doublings = past
+            .map_or(0, |past| past.ended_count)
+            .saturating_sub(1)
+            .min(BOOT_DOUBLINGS_MAX);
         self.cluster.timing.initdead_ms << doublings
     }
 
@@ -181,12 +199,13 @@ impl Core {
         let never = lives.active == Incarnation::NEVER && self.life(node) == Incarnation::NEVER;
         let left = matches!(lives.over, Some((_, Ending::Left)));
         let early = self.now_ms.saturating_sub(self.started_ms) < timing.initdead_ms;
-        let recent = |at: Option<&u64>, limit_ms: u64| {
-            at.is_some_and(|at| self.now_ms.saturating_sub(*at) < limit_ms)
+        let recent = |at: Option<u64>, limit_ms: u64| {
+            at.is_some_and(|at| self.now_ms.saturating_sub(at) < limit_ms)
         };
-        let boots = recent(self.fencing.returned_ms.get(&node), timing.initdead_ms);
+        let past = self.fencing.past.get(&node).copied().unwrap_or_default();
+        let boots = recent(past.returned_ms, timing.initdead_ms);
         let patience_ms = self.boot_patience_ms(node);
-        let just_fenced = recent(self.fencing.ended_ms.get(&node), patience_ms);
+        let just_fenced = recent(past.ended_ms, patience_ms);
         let spared = !self.cluster.is_host(node)
             || self.hears(node)
             || self.is_member(node)

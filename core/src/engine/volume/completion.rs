@@ -312,11 +312,24 @@ impl<M: Mem> Volume<M> {
         let at = self.ops.at_mut(op);
         at.set(flag::NET_OK);
         // Too late for a write that completed: another one may have followed.
-        if set_in_sync && !at.any(flag::COMPLETING | flag::DONE_UPPER) {
+        if set_in_sync && !at.any(flag::COMPLETING | flag::DONE_UPPER | flag::BEFORE_BULK) {
             at.set(flag::NET_SIS);
         }
         self.settle(op, link);
         Ok(())
+    }
+
+    /// All bits are about to be set, here and at the peer. The peer cleared those of a write that is under way
+    /// before that, if it did: here they stay set, or a target would never ask for blocks that the source
+    /// waits to be asked for.
+    pub(super) fn distrust_answers(&mut self) {
+        let mut op = self.log.head;
+        while op != crate::engine::op::NIL {
+            let at = self.ops.at_mut(op);
+            at.clear(flag::NET_SIS);
+            at.set(flag::BEFORE_BULK);
+            op = self.ops.next_in(&self.log, op);
+        }
     }
 
     /// P_NEG_ACK for a write: its fate is the local disk's; the range gets out of sync.

@@ -175,6 +175,7 @@ impl<M: Mem> Volume<M> {
                 | flag::NET_DONE
                 | flag::NET_OK
                 | flag::NET_SIS
+                | flag::BEFORE_BULK
                 | flag::EXP_WRITE_ACK,
         );
         let (sector, end) = (at.sector, at.end());

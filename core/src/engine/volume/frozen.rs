@@ -101,6 +101,7 @@ impl<M: Mem> Volume<M> {
                 | flag::NET_DONE
                 | flag::NET_OK
                 | flag::NET_SIS
+                | flag::BEFORE_BULK
                 | flag::EXP_RECEIVE_ACK
                 | flag::EXP_WRITE_ACK
                 | flag::OUT_OF_SYNC

@@ -382,7 +382,11 @@ impl<M: Mem> Volume<M> {
         if value {
             let flags = disk.peer_flags().with(PeerFlags::FULL_SYNC);
             disk.set_flags(disk.flags(), flags);
+            self.distrust_answers();
         }
+        let Some(disk) = self.disk.as_mut() else {
+            return;
+        };
         disk.bulk = Some(Bulk {
             value,
             stage: BulkStage::Mark(disk.version),
@@ -443,3 +447,7 @@ impl<M: Mem> Volume<M> {
         self.todo(Todo::WAKE.with(Todo::READY));
     }
 }
+
+#[cfg(test)]
+#[path = "md_tests.rs"]
+mod tests;
