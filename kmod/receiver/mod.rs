@@ -496,7 +496,6 @@ impl Receiver<'_> {
 
     /// Receives `len` bytes of block data, and the digest before them, which has to fit.
     #[inline]
-    #[inline]
     fn checked_payload(&mut self, device: &Device, len: u32) -> Result<Option<Payload>, End> {
         if !self.integrity.is_on() && len > 0 {
             self.at_payload()?;
