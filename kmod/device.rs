@@ -369,6 +369,7 @@ impl Device {
             let mut locked = self.inner.lock();
             let Locked { inner, queues } = &mut *locked;
             let at = inner.volume.op(op);
+            // A write of the peer is told first: most of what comes here on a Secondary.
             let reads = at.kind != Kind::PeerWrite && at.reads() && at.kind != Kind::AppRead;
             let mut leftover = payload;
             if reads {

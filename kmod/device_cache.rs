@@ -47,6 +47,8 @@ impl DeviceCache {
         }
     }
 
+    /// What [`Self::take`] does when the last packet was another volume's, whose reference ends here: out of line
+    /// of those that are for the same one.
     #[inline(never)]
     fn take_other(&mut self, _last: Option<Arc<Device>>, number: u16) -> Option<Arc<Device>> {
         let mut all = self.all.iter();
