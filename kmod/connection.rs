@@ -62,6 +62,12 @@ struct Shared {
     established: bool,
 }
 
+/// A peer that neither answers a ping nor is heard of otherwise ([`Connection::heard_since`]) is lost.
+pub(crate) const NO_ANSWER: End = End {
+    conn: Conn::NetworkFailure,
+    why: "the peer did not answer a ping in time",
+};
+
 /// A connection.
 #[pin_data]
 pub(crate) struct Connection {
@@ -85,7 +91,7 @@ pub(crate) struct Connection {
     #[pin]
     thread: Mutex<Option<KThread>>,
     /// When something arrived last on either socket.
-    pub(crate) last_received_ms: Atomic<u64>,
+    last_received_ms: Atomic<u64>,
     pub(crate) fencer: Fencer,
     /// P_PING_ACK received since the connection began.
     pub(crate) pings_answered: Atomic<u32>,
@@ -324,6 +330,17 @@ impl Connection {
         let now = now_ms();
         self.last_received_ms.store(now, Relaxed);
         now
+    }
+
+    /// When something arrived last on either socket, milliseconds. Context: any.
+    pub(crate) fn last_received_ms(&self) -> u64 {
+        self.last_received_ms.load(Relaxed)
+    }
+
+    /// Whether the peer was heard of since it was asked: what arrives on either socket is as good
+    /// as the answer to a ping. Context: any.
+    pub(crate) fn heard_since(&self, asked_ms: u64) -> bool {
+        self.last_received_ms() > asked_ms
     }
 
     /// Starts to connect: StandAlone to Unconnected. Context: task, `admin` held.

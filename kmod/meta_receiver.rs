@@ -3,11 +3,11 @@
 
 use crate::{
     ahead::Ahead,
-    connection::Connection,
+    connection::{Connection, NO_ANSWER},
     device_cache::DeviceCache,
     os::{
         kthread::Ctl,
-        lock::{Full, Relaxed},
+        lock::Full,
         recv::{RecvError, RecvWait},
         socket::Socket,
         timer::now_ms,
@@ -224,13 +224,12 @@ impl MetaReceiver<'_> {
             return Err(broken("the connection ends"));
         }
         let now = now_ms();
-        let last = self.connection.last_received_ms.load(Relaxed);
+        let last = self.connection.last_received_ms();
         let silent_ms = u32::try_from(now.saturating_sub(last)).unwrap_or(u32::MAX);
         self.silent_ms = silent_ms;
-        // What arrived on the data socket is as good as an answer.
         match self.pinged_ms {
-            Some(pinged) if last > pinged => self.pinged_ms = None,
-            Some(_) => return Err(broken("the peer did not answer a ping in time")),
+            Some(asked) if self.connection.heard_since(asked) => self.pinged_ms = None,
+            Some(_) => return Err(NO_ANSWER),
             None if silent_ms < self.idle_ms => {}
             None => {
                 let _ = self.connection.queues.ping();

@@ -4,6 +4,7 @@
 use crate::{
     admin::{kernel_error, refuse, state_code, Outcome},
     change::request_state,
+    connection::NO_ANSWER,
     device::Device,
     fence,
     os::{
@@ -13,11 +14,8 @@ use crate::{
     resource::Resource,
 };
 use drbd_core::{
-    engine::{
-        promotion::{Promotion, Step},
-        volume::End,
-    },
-    state::{Conn, Role, Ss},
+    engine::promotion::{Promotion, Step},
+    state::{Role, Ss},
 };
 use kernel::prelude::*;
 
@@ -75,13 +73,9 @@ fn ping_peers(resource: &Arc<Resource>, ping_timeout_ms: u32) {
     };
     let over = || answered() || !connection.is_established();
     let waited = connection.changed.wait_killable(Some(ping_timeout_ms), over);
-    let heard = connection.last_received_ms.load(Relaxed) > asked_ms;
     // Who was told to stop waiting knows nothing.
-    if waited.is_ok() && !over() && !heard {
-        connection.end(End {
-            conn: Conn::NetworkFailure,
-            why: "the peer did not answer a ping in time",
-        });
+    if waited.is_ok() && !over() && !connection.heard_since(asked_ms) {
+        connection.end(NO_ANSWER);
         let gone = || !connection.is_established();
         let _ = connection.changed.wait_killable(Some(PARTING_PATIENCE_MS), gone);
     }

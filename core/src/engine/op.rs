@@ -148,6 +148,17 @@ pub mod flag {
     pub const LATE: u64 = 1 << 27;
     /// disk-timeout: the disk has had it since `disk_ms`, if not longer.
     pub const WATCHED: u64 = 1 << 28;
+
+    /// What became of a write since it was launched: one that is to be launched again forgets all of it.
+    pub const SINCE_LAUNCH: u64 = LAUNCHED
+        | LOCAL_COMPLETED
+        | LOCAL_OK
+        | NET_SENT
+        | NET_DONE
+        | NET_OK
+        | NET_SIS
+        | BEFORE_BULK
+        | EXP_WRITE_ACK;
 }
 
 /// One operation.

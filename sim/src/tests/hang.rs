@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Disks that hang, and what they write when everybody is done with them.
 
-use super::scenarios::{each_seed, primary, writes};
+use super::told::{each_seed, primary, writes};
 use drbd_core::state::Disk;
 use std::cell::Cell;
 

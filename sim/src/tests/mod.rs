@@ -3,9 +3,14 @@
 //!
 //! A failing seed is replayed with `ENGINE_SEED=n`, and told step by step with `ENGINE_TRACE=1`.
 
+mod crashes;
+mod disks;
 mod hang;
 mod random;
 mod refused;
-mod scenarios;
+mod resyncs;
+mod roles;
 mod sizes;
+mod told;
 mod world;
+mod writes;

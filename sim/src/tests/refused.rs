@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Writes that one of the disks did not take.
 
-use super::scenarios::{each_seed, primary, writes};
+use super::told::{each_seed, primary, writes};
 use drbd_core::state::{Conn, Disk};
 
 /// A write that one disk refused is at the other alone. Whoever dies as soon as the application

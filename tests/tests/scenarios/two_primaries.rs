@@ -45,16 +45,21 @@ fn setup(pairing: Pairing) -> Setup {
         .fold(Setup::pairing(pairing), |setup, line| setup.net(line))
 }
 
+/// The in-tree driver starts a write of its that overlaps two of the peer's at once again twice (its log says "ASSERTION
+/// req->rq_state & RQ_NET_PENDING FAILED"), after which the device hangs. With it, all that is written is of one grid of
+/// blocks of this many bytes.
+const GRID_BYTES: u32 = 16 << 10;
+
+fn on_one_grid(cluster: &Cluster) -> bool {
+    !cluster.sides().iter().all(|side| side.is_ours())
+}
+
 /// Writes all over the first MiB, whatever the other node does there.
-///
-/// With the in-tree driver on one of them all blocks are of one grid: a write of its that overlaps
-/// two of the peer's at once is started again twice there (its log says "ASSERTION req->rq_state &
-/// RQ_NET_PENDING FAILED"), after which the device hangs.
 fn writer(cluster: &Cluster, seconds: u32) -> String {
-    let sizes = if cluster.sides().iter().all(|side| side.is_ours()) {
-        "--bsrange=512-32k --blockalign=512"
+    let sizes = if on_one_grid(cluster) {
+        format!("--bs={GRID_BYTES}")
     } else {
-        "--bs=16k"
+        "--bsrange=512-32k --blockalign=512".to_owned()
     };
     format!(
         "fio --thread --name=w --filename=/dev/drbd0 --size=1m --rw=randwrite --norandommap \
@@ -65,18 +70,29 @@ fn writer(cluster: &Cluster, seconds: u32) -> String {
 }
 
 /// Zeroes and discards parts of the same MiB.
-const ZEROES: &str = "for i in $(seq 40); do \
-     blkdiscard -f -z -o $((i * 7 % 15 * 65536)) -l 98304 /dev/drbd0 || exit 1; \
-     blkdiscard -f -o $((i * 11 % 15 * 65536 + 4096)) -l 65536 /dev/drbd0 || exit 1; done";
+fn zeroes(cluster: &Cluster) -> String {
+    let at = |factor: u32, shift_bytes: u32, len_bytes: u32| {
+        if on_one_grid(cluster) {
+            format!("-o $((i * {factor} % 64 * {GRID_BYTES})) -l {GRID_BYTES}")
+        } else {
+            format!("-o $((i * {factor} % 15 * 65536 + {shift_bytes})) -l {len_bytes}")
+        }
+    };
+    format!(
+        "for i in $(seq 40); do blkdiscard -f -z {} /dev/drbd0 && blkdiscard -f {} /dev/drbd0 || exit 1; done",
+        at(7, 0, 98304),
+        at(11, 4096, 65536)
+    )
+}
 
-fn write_on_both(cluster: &Cluster, seconds: u32, zeroes: bool) -> Result<()> {
+fn write_on_both(cluster: &Cluster, seconds: u32, with_zeroes: bool) -> Result<()> {
     let limit = Duration::from_secs(240);
     let mut running = Vec::new();
     for side in cluster.sides() {
         running.push(side.node.spawn(&writer(cluster, seconds))?);
     }
-    if zeroes {
-        running.push(cluster.beta.node.spawn(ZEROES)?);
+    if with_zeroes {
+        running.push(cluster.beta.node.spawn(&zeroes(cluster))?);
     }
     for writer in running {
         let output = writer.wait(limit)?;

@@ -167,17 +167,7 @@ impl<M: Mem> Volume<M> {
     /// again.
     pub(super) fn postpone(&mut self, op: OpId) {
         let at = self.ops.at_mut(op);
-        at.clear(
-            flag::LAUNCHED
-                | flag::LOCAL_COMPLETED
-                | flag::LOCAL_OK
-                | flag::NET_SENT
-                | flag::NET_DONE
-                | flag::NET_OK
-                | flag::NET_SIS
-                | flag::BEFORE_BULK
-                | flag::EXP_WRITE_ACK,
-        );
+        at.clear(flag::SINCE_LAUNCH);
         let (sector, end) = (at.sector, at.end());
         self.wait_in_range(op);
         self.write_ends();

@@ -93,17 +93,9 @@ impl<M: Mem> Volume<M> {
         }
         let launched = at.any(flag::LAUNCHED) && at.kind == Kind::AppWrite;
         at.clear(
-            flag::LAUNCHED
+            flag::SINCE_LAUNCH
                 | flag::HELD
-                | flag::LOCAL_COMPLETED
-                | flag::LOCAL_OK
-                | flag::NET_SENT
-                | flag::NET_DONE
-                | flag::NET_OK
-                | flag::NET_SIS
-                | flag::BEFORE_BULK
                 | flag::EXP_RECEIVE_ACK
-                | flag::EXP_WRITE_ACK
                 | flag::OUT_OF_SYNC
                 | flag::RETRY,
         );
