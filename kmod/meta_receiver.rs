@@ -17,7 +17,7 @@ use drbd_core::{
     engine::{reply_queue::ReplyItem, volume::End},
     state::Conn,
     wire::{
-        block_frame::{decode_barrier_ack, decode_write_ack, BARRIER_FRAME, BLOCK_FRAME},
+        block_frame::{decode_barrier_ack, decode_ack, BARRIER_FRAME, BLOCK_FRAME},
         dialect::Dialect,
         dispatch,
         header::Header,
@@ -82,7 +82,7 @@ impl MetaReceiver<'_> {
     fn packet(&mut self) -> Result<(), End> {
         let header_len = self.dialect.header_len();
         self.receive(header_len)?;
-        if let Some((volume, _)) = decode_write_ack(self.ahead.all()) {
+        if let Some((volume, _)) = decode_ack(self.ahead.all()) {
             return self.write_acks(volume);
         }
         if let Some((number, set_size)) = decode_barrier_ack(self.ahead.all()) {
@@ -109,7 +109,7 @@ impl MetaReceiver<'_> {
         Ok(())
     }
 
-    /// P_WRITE_ACK, the first of those that are there.
+    /// P_WRITE_ACK or P_RECV_ACK, the first of those that are there.
     fn write_acks(&mut self, volume: u16) -> Result<(), End> {
         let _ = self.connection.note_received();
         let device = self
@@ -119,10 +119,10 @@ impl MetaReceiver<'_> {
         let ahead = &mut self.ahead;
         let result = device.with(|inner, link, _| {
             for _ in 0..BURST {
-                match decode_write_ack(ahead.all()) {
+                match decode_ack(ahead.all()) {
                     Some((same, ack)) if same == volume => {
                         ahead.drop_front(BLOCK_FRAME);
-                        inner.volume.write_ack_received(&ack, link)?;
+                        inner.volume.ack_received(&ack, link)?;
                     }
                     Some(_) | None => break,
                 }

@@ -282,6 +282,17 @@ impl Link for Via<'_> {
         }
     }
 
+    fn peer_write_received_told(&mut self, item: ReplyItem) {
+        if let Some(queues) = self.0 {
+            {
+                let mut replies = queues.replies.lock();
+                replies.queue.write_received();
+                replies.queue.push(item);
+            }
+            queues.reply_event.signal();
+        }
+    }
+
     fn peer_write_drained(&mut self) {
         if let Some(queues) = self.0 {
             queues.replies.lock().queue.write_drained();

@@ -5,7 +5,6 @@
 mod dialects;
 
 use dialects::{dialect, STAGES};
-use drbd_core::state::State;
 use drbd_core::uuid::Policy;
 use drbd_core::wire::block::{MAX_BIO_BYTES, MAX_DISCARD_BYTES};
 use drbd_core::wire::*;

@@ -137,6 +137,20 @@ where
         if self.suspended {
             return Begin::Suspended;
         }
+        // Mostly it is one, which is there already.
+        if extents.start() == extents.end() {
+            let slot = self.slots.find(*extents.start());
+            if slot != NONE {
+                let held = self.hold(slot);
+                return held.map_or(Begin::Ready, |ticket| Begin::Wait { ticket });
+            }
+        }
+        self.begin_some(extents)
+    }
+
+    /// The rest of [`Self::begin`].
+    #[inline(never)]
+    fn begin_some(&mut self, extents: RangeInclusive<u32>) -> Begin {
         let count = u64::from(*extents.end())
             .saturating_sub(u64::from(*extents.start()))
             .saturating_add(1);

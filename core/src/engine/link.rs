@@ -38,6 +38,11 @@ pub trait Link {
     fn ping(&mut self) -> u32;
     /// A write of the peer counts in the receive epoch.
     fn peer_write_received(&mut self);
+    /// The same, and `item` tells the peer that it came.
+    fn peer_write_received_told(&mut self, item: ReplyItem) {
+        self.peer_write_received();
+        self.reply(item);
+    }
     /// A write of the peer that has no disk to go to counts in the receive epoch.
     fn peer_write_drained(&mut self);
     /// A write of the peer is done; its acknowledgement was queued before.

@@ -206,6 +206,15 @@ impl Link {
     };
 }
 
+/// See [`Op::payload_sectors`].
+#[inline]
+pub(crate) fn payload_sectors(action: Action, len_sectors: u32) -> u64 {
+    match action {
+        Action::Data => u64::from(len_sectors),
+        Action::Flush | Action::Discard | Action::ZeroesUnmap | Action::ZeroesKeep => 0,
+    }
+}
+
 impl Op {
     /// An unused slot, to fill new storage with.
     pub const FREE: Op = Op {
@@ -230,11 +239,19 @@ impl Op {
     };
 
     /// One past the last sector.
+    #[inline]
     pub fn end(&self) -> u64 {
         self.sector.saturating_add(u64::from(self.len_sectors))
     }
 
+    /// Sectors that are sent with it: a discard and its like are told in a packet without data.
+    #[inline]
+    pub(crate) fn payload_sectors(&self) -> u64 {
+        payload_sectors(self.action, self.len_sectors)
+    }
+
     /// Length in bytes.
+    #[inline]
     pub fn len_bytes(&self) -> u32 {
         self.len_sectors.saturating_mul(512)
     }

@@ -23,6 +23,7 @@ const FIXED: u32 = 24;
 
 /// Numbers that are looked up once, when this is compiled.
 const DATA: u16 = Command::Data.id();
+const RECV_ACK: u16 = Command::RecvAck.id();
 const WRITE_ACK: u16 = Command::WriteAck.id();
 const BARRIER: u16 = Command::Barrier.id();
 const BARRIER_ACK: u16 = Command::BarrierAck.id();
@@ -81,6 +82,7 @@ pub fn encode_ack(volume: u16, command: Command, ack: &BlockAck) -> [u8; BLOCK_F
         volume: U16::new(volume),
         command: U16::new(match command {
             Command::WriteAck => WRITE_ACK,
+            Command::RecvAck => RECV_ACK,
             other => other.id(),
         }),
         length: U32::new(FIXED),
@@ -162,7 +164,7 @@ pub fn decode_barrier(bytes: &[u8]) -> Option<u32> {
 }
 
 /// Number and count of the P_BARRIER_ACK at the start of `bytes`; `None` as for
-/// [`decode_write_ack`].
+/// [`decode_ack`].
 #[must_use]
 #[inline]
 pub fn decode_barrier_ack(bytes: &[u8]) -> Option<(u32, u32)> {
@@ -221,13 +223,13 @@ pub fn decode_data(bytes: &[u8]) -> Option<(Frame, BlockData)> {
     Some((frame, data))
 }
 
-/// P_WRITE_ACK at the start of `bytes`, and its volume. `None` for anything that is not a sound one of version 100 or
-/// later.
+/// P_WRITE_ACK or P_RECV_ACK at the start of `bytes`, and its volume: the peer has a write, as far as the protocol
+/// wants it to. `None` for anything that is not a sound one of version 100 or later.
 #[must_use]
 #[inline]
-pub fn decode_write_ack(bytes: &[u8]) -> Option<(u16, BlockAck)> {
+pub fn decode_ack(bytes: &[u8]) -> Option<(u16, BlockAck)> {
     let raw = raw(bytes)?;
-    if raw.command.get() != WRITE_ACK || raw.length.get() != FIXED {
+    if !matches!(raw.command.get(), WRITE_ACK | RECV_ACK) || raw.length.get() != FIXED {
         return None;
     }
     let ack = BlockAck {
@@ -302,10 +304,12 @@ mod tests {
                 .is_ok_and(|header| header.command == 0 && header.length >= 24);
             prop_assert!(!data || is_data(&bytes[..16]));
             let long = match decode(Stage::Meta, &bytes) {
-                Some((frame, Packet::WriteAck(ack))) => frame.volume.map(|volume| (volume, ack)),
+                Some((frame, Packet::WriteAck(ack) | Packet::RecvAck(ack))) => {
+                    frame.volume.map(|volume| (volume, ack))
+                }
                 _ => None,
             };
-            prop_assert_eq!(decode_write_ack(&bytes), long);
+            prop_assert_eq!(decode_ack(&bytes), long);
         }
 
         #[test]

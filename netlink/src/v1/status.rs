@@ -3,6 +3,7 @@
 
 use drbd_core::genl::state::{DiskState, Role};
 use drbd_core::genl::{Attribute, Attributes, Context, Malformed};
+use drbd_core::state::Conn;
 
 use super::lift::disk_state;
 use crate::Error;
@@ -15,39 +16,6 @@ const DISK_FLAGS: u16 = 8;
 const OUT_OF_SYNC: u16 = 10;
 const RESYNC_TOTAL: u16 = 11;
 const RESYNC_FAILED: u16 = 12;
-
-/// Names of the states of a connection with its resync, by number.
-const CONNECTION_WORDS: [&str; 24] = [
-    "StandAlone",
-    "Disconnecting",
-    "Unconnected",
-    "Timeout",
-    "BrokenPipe",
-    "NetworkFailure",
-    "ProtocolError",
-    "TearDown",
-    "WFConnection",
-    "WFReportParams",
-    "Connected",
-    "StartingSyncS",
-    "StartingSyncT",
-    "WFBitMapS",
-    "WFBitMapT",
-    "WFSyncUUID",
-    "SyncSource",
-    "SyncTarget",
-    "VerifyS",
-    "VerifyT",
-    "PausedSyncS",
-    "PausedSyncT",
-    "Ahead",
-    "Behind",
-];
-/// Number of the first state with both nodes there.
-const CONNECTED: u32 = 10;
-const STAND_ALONE: u32 = 0;
-/// Number of the first state in which the connection is wanted.
-const UNCONNECTED: u32 = 2;
 
 /// The state of a volume and its connection in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,18 +36,16 @@ impl StateWord {
         Role::from_number(self.bits(2, 2)).unwrap_or_default()
     }
 
-    /// State of the connection and its resync, as a number.
-    pub fn connection(self) -> u32 {
-        self.bits(4, 5)
+    /// State of the connection and its resync; `None` for a number that no driver of 8.4 has.
+    pub fn connection(self) -> Option<Conn> {
+        u8::try_from(self.bits(4, 5))
+            .ok()
+            .and_then(Conn::from_number)
     }
 
     /// State of the connection and its resync.
     pub fn connection_word(self) -> &'static str {
-        usize::try_from(self.connection())
-            .ok()
-            .and_then(|index| CONNECTION_WORDS.get(index))
-            .copied()
-            .unwrap_or("Unknown")
+        self.connection().map_or("Unknown", Conn::name)
     }
 
     /// State of the own disk.
@@ -104,22 +70,23 @@ impl StateWord {
 
     /// Neither disk nor connection.
     pub fn is_unconfigured(self) -> bool {
-        self.connection() == STAND_ALONE && self.disk() == DiskState::Diskless
+        self.connection() == Some(Conn::StandAlone) && self.disk() == DiskState::Diskless
     }
 
     /// The nodes have met.
     pub fn is_connected(self) -> bool {
-        self.connection() >= CONNECTED
+        self.connection() >= Some(Conn::Connected)
     }
 
     /// The nodes have met, and no resync or verify runs.
     pub fn is_quiet(self) -> bool {
-        self.connection() == CONNECTED
+        self.connection() == Some(Conn::Connected)
     }
 
     /// Nobody tries to connect any more.
     pub fn is_given_up(self) -> bool {
-        self.connection() < UNCONNECTED
+        self.connection()
+            .is_some_and(|conn| conn < Conn::Unconnected)
     }
 }
 

@@ -60,6 +60,7 @@ pub enum ReadFrom {
 }
 
 /// Extents of the activity log that a range touches.
+#[inline]
 pub(super) fn al_extents(sector: u64, len_sectors: u32) -> RangeInclusive<u32> {
     let last = sector
         .saturating_add(u64::from(len_sectors.max(1)))

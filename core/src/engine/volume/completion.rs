@@ -10,7 +10,7 @@ use crate::{
     engine::{
         link::Link,
         mem::Mem,
-        op::{flag, Action, Kind, Op, OpId},
+        op::{flag, Action, Kind, OpId},
         send_queue::SendItem,
     },
     planted::{self, Bug},
@@ -34,28 +34,32 @@ impl<M: Mem> Volume<M> {
 
     #[inline(never)]
     fn settle_now(&mut self, op: OpId, link: &mut dyn Link) {
-        let at = *self.ops.at(op);
-        if !matches!(at.kind, Kind::AppRead | Kind::AppWrite) || !at.any(flag::LAUNCHED) {
+        let at = self.ops.at(op);
+        // Not all of it is copied: this runs for every write.
+        let (kind, flags, epoch) = (at.kind, at.flags, at.epoch);
+        let (sector, len_sectors) = (at.sector, at.len_sectors);
+        let any = |mask| flags & mask != 0;
+        if !matches!(kind, Kind::AppRead | Kind::AppWrite) || !any(flag::LAUNCHED) {
             return;
         }
-        if at.any(flag::HELD) {
+        if any(flag::HELD) {
             return self.park_again(op);
         }
-        if at.any(OWED) {
+        if any(OWED) {
             return;
         }
-        if at.any(flag::POSTPONED) {
+        if any(flag::POSTPONED) {
             return self.postpone(op);
         }
-        if at.any(flag::DONE_UPPER) {
+        if any(flag::DONE_UPPER) {
             self.maybe_destroy(op);
             return;
         }
-        if at.any(flag::COMPLETING) {
+        if any(flag::COMPLETING) {
             return;
         }
-        let ok = at.any(flag::LOCAL_OK | flag::NET_OK);
-        if at.kind == Kind::AppRead && !ok && self.retry_read(op, link) {
+        let ok = any(flag::LOCAL_OK | flag::NET_OK);
+        if kind == Kind::AppRead && !ok && self.retry_read(op, link) {
             return;
         }
         if !ok && self.outlasts_failure(op) || self.is_frozen() && self.is_here_alone(op) {
@@ -65,15 +69,15 @@ impl<M: Mem> Volume<M> {
             return self.hold_refused(op);
         }
         // Before the upper layer hears of it, so that what it submits next is in a later epoch.
-        if at.any(flag::EXP_BARR_ACK) && !at.any(flag::NET_DONE) {
-            link.completed(at.epoch);
+        if any(flag::EXP_BARR_ACK) && !any(flag::NET_DONE) {
+            link.completed(epoch);
         }
         // While nothing else touches the range: a later write may change the bits again.
-        if at.kind == Kind::AppWrite && at.len_sectors > 0 {
-            if !at.has(flag::LOCAL_OK | flag::NET_OK) {
-                self.set_out_of_sync(at.sector, at.len_sectors);
-            } else if at.any(flag::NET_SIS) {
-                let _ = self.set_in_sync(at.sector, at.len_sectors);
+        if kind == Kind::AppWrite && len_sectors > 0 {
+            if !(any(flag::LOCAL_OK) && any(flag::NET_OK)) {
+                self.set_out_of_sync(sector, len_sectors);
+            } else if any(flag::NET_SIS) {
+                let _ = self.set_in_sync(sector, len_sectors);
             }
         }
         self.leave_ranges(op);
@@ -127,14 +131,14 @@ impl<M: Mem> Volume<M> {
 
     /// Ends the life of `op` when nobody needs it any more.
     pub(super) fn maybe_destroy(&mut self, op: OpId) {
-        let at = *self.ops.at(op);
+        let at = self.ops.at(op);
         if at.any(OWED | flag::LATE) {
             if at.any(flag::LATE) {
                 self.maybe_bury(op);
             }
             return;
         }
-        if self.let_go(op, &at) {
+        if self.let_go(op) {
             self.ops.free(op);
         }
     }
@@ -142,29 +146,29 @@ impl<M: Mem> Volume<M> {
     /// The same while a disk that was given up has it still.
     #[inline(never)]
     fn maybe_bury(&mut self, op: OpId) {
-        let at = *self.ops.at(op);
-        if !at.any(OWED) && self.let_go(op, &at) {
+        if !self.ops.at(op).any(OWED) && self.let_go(op) {
             self.bury(op);
         }
     }
 
     /// Takes `op` out of everything but its slot, if it is over.
     #[inline(always)]
-    fn let_go(&mut self, op: OpId, at: &Op) -> bool {
-        if !at.any(flag::DONE_UPPER) {
+    fn let_go(&mut self, op: OpId) -> bool {
+        let at = self.ops.at(op);
+        let awaits_barrier_ack = at.any(flag::EXP_BARR_ACK) && !at.any(flag::NET_DONE);
+        if !at.any(flag::DONE_UPPER) || awaits_barrier_ack {
             return false;
         }
-        if at.any(flag::EXP_BARR_ACK) && !at.any(flag::NET_DONE) {
-            return false;
-        }
-        if at.any(flag::EXP_BARR_ACK) {
+        let (kind, flags) = (at.kind, at.flags);
+        let (sector, len_sectors) = (at.sector, at.len_sectors);
+        if flags & flag::EXP_BARR_ACK != 0 {
             self.ops.unlink(&mut self.log, op);
         }
-        if at.kind == Kind::AppWrite {
+        if kind == Kind::AppWrite {
             self.write_ends();
         }
-        if at.any(flag::IN_ACT_LOG) {
-            self.end_al(at.sector, at.len_sectors);
+        if flags & flag::IN_ACT_LOG != 0 {
+            self.end_al(sector, len_sectors);
         }
         self.app_used = self.app_used.saturating_sub(1);
         self.todo(Todo::ADMIT.with(Todo::WAKE));
@@ -229,10 +233,8 @@ impl<M: Mem> Volume<M> {
             Kind::AppWrite if at.any(flag::OUT_OF_SYNC) => at.set(flag::NET_DONE),
             Kind::AppWrite => {
                 at.set(flag::NET_SENT);
-                self.peer.sent_sectors = self
-                    .peer
-                    .sent_sectors
-                    .saturating_add(u64::from(at.len_sectors));
+                self.peer.sent_sectors =
+                    self.peer.sent_sectors.saturating_add(at.payload_sectors());
                 let acked = flag::EXP_RECEIVE_ACK | flag::EXP_WRITE_ACK;
                 if at.any(flag::NET_PENDING) && !at.any(acked) {
                     at.set(flag::NET_OK);

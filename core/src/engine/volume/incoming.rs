@@ -275,9 +275,9 @@ impl<M: Mem> Volume<M> {
         }
     }
 
-    /// P_WRITE_ACK, as [`Self::meta_packet`] handles it. Meta receiver.
+    /// P_WRITE_ACK and P_RECV_ACK, as [`Self::meta_packet`] handles them. Meta receiver.
     #[inline]
-    pub fn write_ack_received(&mut self, ack: &BlockAck, link: &mut dyn Link) -> Result<(), End> {
+    pub fn ack_received(&mut self, ack: &BlockAck, link: &mut dyn Link) -> Result<(), End> {
         let result = self.acked(ack, false, link);
         self.note_sequence(ack.seq_num);
         result

@@ -11,7 +11,7 @@ use crate::{
     engine::{
         link::Link,
         mem::Mem,
-        op::{flag, Action, BioFlags, Kind, List, OpId},
+        op::{flag, payload_sectors, Action, BioFlags, Kind, List, OpId},
         reply_queue::ReplyItem,
         send_queue::SendItem,
     },
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A write of the peer that has all of these, and nothing of [`NOT_PLAIN`], ends by the short way.
-const PLAIN: u64 = flag::IN_EPOCH | flag::LOCAL_COMPLETED | flag::WANT_WRITE_ACK;
+const PLAIN: u64 = flag::IN_EPOCH | flag::LOCAL_COMPLETED;
 const NOT_PLAIN: u64 = flag::REFUSED
     | flag::ORPHAN
     | flag::IN_ACT_LOG
@@ -147,17 +147,18 @@ impl<M: Mem> Volume<M> {
         self.peer.received_sectors = self
             .peer
             .received_sectors
-            .saturating_add(u64::from(write.len_sectors));
+            .saturating_add(payload_sectors(write.action, write.len_sectors));
         if let Some(answer) = self.conflict(write.sector, end) {
             self.reject(op, answer, link);
             return PeerWriteFate::Accepted(op);
         }
-        link.peer_write_received();
         self.note_only_copy(op);
         // The only copy is promised when the activity log has it.
-        if write.want_recv_ack && !self.is_only_copy() {
+        if write.want_recv_ack && self.peer.linked && !self.is_only_copy() {
             self.ops.at_mut(op).clear(flag::WANT_RECV_ACK);
-            self.acknowledge(Command::RecvAck, ack, link);
+            link.peer_write_received_told(self.numbered(Command::RecvAck, ack));
+        } else {
+            link.peer_write_received();
         }
         if !self.ranges.insert(&mut self.ops, op) {
             self.wait_in_range(op);
@@ -318,13 +319,17 @@ impl<M: Mem> Volume<M> {
     /// comes after it, and may be sent before.
     pub(super) fn acknowledge(&mut self, command: Command, ack: BlockAck, link: &mut dyn Link) {
         if self.peer.linked {
-            let seq_num = self.next_sequence();
-            let ack = BlockAck { seq_num, ..ack };
-            link.reply(ReplyItem::Block {
-                volume: self.number,
-                command,
-                ack,
-            });
+            link.reply(self.numbered(command, ack));
+        }
+    }
+
+    #[inline]
+    fn numbered(&mut self, command: Command, ack: BlockAck) -> ReplyItem {
+        let seq_num = self.next_sequence();
+        ReplyItem::Block {
+            volume: self.number,
+            command,
+            ack: BlockAck { seq_num, ..ack },
         }
     }
 
@@ -340,8 +345,8 @@ impl<M: Mem> Volume<M> {
 
     /// A mirrored write is on the disk. Any context.
     ///
-    /// Mostly both disks are equal, nobody waits for it and an acknowledgement is wanted: that is the short way of
-    /// [`Self::peer_write_done`], and comes to the same.
+    /// Mostly both disks are equal and nobody waits for it: that is the short way of [`Self::peer_write_done`], and comes
+    /// to the same.
     #[inline]
     pub(super) fn peer_write_landed(&mut self, op: OpId, link: &mut dyn Link) {
         let at = self.ops.at(op);
@@ -349,13 +354,12 @@ impl<M: Mem> Volume<M> {
         if !plain || self.state.conn != Conn::Connected || !self.peer.linked {
             return self.peer_write_done(op, true, link);
         }
-        let mut ack = self.ack_of(op);
-        ack.seq_num = self.next_sequence();
-        link.peer_write_acknowledged(ReplyItem::Block {
-            volume: self.number,
-            command: Command::WriteAck,
-            ack,
-        });
+        if at.any(flag::WANT_WRITE_ACK) {
+            let ack = self.ack_of(op);
+            link.peer_write_acknowledged(self.numbered(Command::WriteAck, ack));
+        } else {
+            link.peer_write_done();
+        }
         self.leave_ranges(op);
         self.ops.free(op);
         self.todo(Todo::WAKE);

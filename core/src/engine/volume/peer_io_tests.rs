@@ -5,7 +5,7 @@ use super::super::{
     rig::{effects, volume, write_metadata, Peer},
     Effect, MdIo, MdResult, Volume,
 };
-use super::PeerWrite;
+use super::{PeerWrite, PeerWriteFate};
 extern crate std;
 use crate::{
     engine::{
@@ -45,6 +45,86 @@ fn written_by_peer(vol: &mut Volume<Heap>, peer: &mut Peer, want_recv_ack: bool)
         may_set_in_sync: false,
     };
     let _ = vol.peer_write(write, peer, 0);
+}
+
+/// A Secondary of a Primary with a disk.
+fn mirror(peer: &mut Peer) -> Volume<Heap> {
+    let mut vol = volume(Conn::Connected, 8192);
+    vol.hard(peer, 0, |state| {
+        state.role = Role::Secondary;
+        state.peer = Role::Primary;
+    });
+    vol
+}
+
+#[test]
+fn each_protocol_is_told_once_what_it_waits_for() {
+    for (recv_ack, write_ack) in [(false, false), (true, false), (false, true)] {
+        let mut peer = Peer::default();
+        let mut vol = mirror(&mut peer);
+        let write = PeerWrite {
+            want_recv_ack: recv_ack,
+            want_write_ack: write_ack,
+            ..discard_of_peer()
+        };
+        let fate = vol.peer_write_at_once(write, &mut peer, 0);
+        let PeerWriteFate::Launched(op) = fate else {
+            panic!("{fate:?}");
+        };
+        let commands = |peer: &Peer| peer.acks.iter().map(|ack| ack.0).collect::<Vec<_>>();
+        let first: &[Command] = if recv_ack { &[Command::RecvAck] } else { &[] };
+        assert_eq!(commands(&peer), first);
+        assert_eq!(peer.peer_done, 0);
+        vol.local_done(op, true, &mut peer);
+        let then: &[Command] = if write_ack {
+            &[Command::WriteAck]
+        } else {
+            first
+        };
+        assert_eq!(commands(&peer), then);
+        assert_eq!(peer.peer_done, 1);
+        assert!(peer.acks.iter().all(|ack| ack.1.block_id == BlockId(7)));
+        assert_eq!(vol.ops.used(), 0);
+    }
+}
+
+fn discard_of_peer() -> PeerWrite {
+    PeerWrite {
+        sector: 64,
+        len_sectors: 2048,
+        block_id: BlockId(7),
+        seq_num: 1,
+        action: Action::Discard,
+        bio: BioFlags::default(),
+        want_recv_ack: false,
+        want_write_ack: true,
+        may_set_in_sync: false,
+    }
+}
+
+#[test]
+fn what_travels_without_data_does_not_count_as_sent_and_received() {
+    for (action, sectors) in [
+        (Action::Discard, 0),
+        (Action::ZeroesUnmap, 0),
+        (Action::ZeroesKeep, 0),
+        (Action::Data, 2048),
+    ] {
+        let mut peer = Peer::default();
+        let mut vol = mirror(&mut peer);
+        let write = PeerWrite {
+            action,
+            ..discard_of_peer()
+        };
+        let _ = vol.peer_write(write, &mut peer, 0);
+        assert_eq!(vol.peer.received_sectors, sectors, "{action:?}");
+
+        let op = vol.ops.alloc(Kind::AppWrite).unwrap();
+        let at = vol.ops.at_mut(op);
+        (at.action, at.len_sectors) = (action, 2048);
+        vol.handed_over(op, &mut peer);
+        assert_eq!(vol.peer.sent_sectors, sectors, "{action:?}");
+    }
 }
 
 fn goes_to_the_disk(vol: &mut Volume<Heap>, peer: &mut Peer) -> bool {

@@ -39,6 +39,8 @@ pub(super) struct Peer {
     pub(super) rejected: Vec<u32>,
     /// Writes of the peer that were not carried out, less those forgotten.
     pub(super) peer_rejected: u32,
+    /// Writes of the peer that are done.
+    pub(super) peer_done: u32,
 }
 
 impl Link for Peer {
@@ -74,7 +76,9 @@ impl Link for Peer {
     }
     fn peer_write_received(&mut self) {}
     fn peer_write_drained(&mut self) {}
-    fn peer_write_done(&mut self) {}
+    fn peer_write_done(&mut self) {
+        self.peer_done += 1;
+    }
     fn write_rejected(&mut self, epoch: u32) {
         self.rejected.push(epoch);
     }

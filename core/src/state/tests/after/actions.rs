@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Each action with a change that causes it, and with one that does not.
 
+extern crate std;
+
 use super::super::{Random, UP};
 use super::{after, change, ALONE, PRIMARY};
 use crate::state::action::{Action, BitmapWrite, Helper, Side, Thaw};

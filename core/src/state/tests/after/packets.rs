@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What is sent after a change, and in which order.
 
+extern crate std;
+
 use super::super::UP;
 use super::{after, change, packets, ALONE, PRIMARY};
 use crate::state::action::{Action, BitmapWrite};
