@@ -310,7 +310,12 @@ impl<M: Mem> Volume<M> {
             compared: Compared {
                 own: disk.uuids(),
                 peer: *peer,
-                role: self.state.role,
+                // The policies decide by what the two were when they met, or the peer, which does not
+                // know of the demotion, would decide by another one.
+                role: match demotion {
+                    Demotion::Succeeded => Role::Primary,
+                    Demotion::NotTried | Demotion::Failed => self.state.role,
+                },
                 peer_role: self.state.peer,
                 crashed_primary: disk.crashed_primary,
                 resolve_conflicts: self.peer.resolve_conflicts,
@@ -435,7 +440,10 @@ impl<M: Mem> Volume<M> {
 #[cfg(test)]
 mod tests {
     use super::{super::rig, *};
-    use crate::state::Negotiated;
+    use crate::{
+        state::Negotiated,
+        uuid::{GenUuids, Policy},
+    };
 
     /// The flags that a disk tells of which the metadata says `remembered`.
     fn told(remembered: DiskState) -> UuidFlags {
@@ -452,6 +460,48 @@ mod tests {
             Some(Packet::Uuids(told)) => told.flags,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Both were Primary without each other and are it still; this one has fewer changes, and after-sb-1pri decides nothing.
+    #[test]
+    fn of_two_primaries_the_one_that_is_demoted_gives_in() {
+        let uuids = |current| GenUuids {
+            current,
+            bitmap: 0x2000,
+            history: [0, 0],
+        };
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.context.two_primaries = true;
+        volume.context.apv = 101;
+        volume.state.conn = Conn::WfReportParams;
+        volume.state.peer = Role::Unknown;
+        volume.state.pdsk = DiskState::Unknown;
+        volume.disk.as_mut().unwrap().set_uuids(uuids(0x1001));
+        volume.peer.uuids = Some(PeerUuids {
+            uuids: uuids(0x3001),
+            dirty_bits: 4,
+            flags: UuidFlags(0),
+        });
+        volume.peer.comm_bm_set = 1;
+        volume.peer.consider_resync = true;
+        volume.peer.options.after_sb = [
+            Policy::DiscardLeastChanges,
+            Policy::Disconnect,
+            Policy::CallPriLost,
+        ];
+        let told = State {
+            role: Role::Primary,
+            peer: Role::Primary,
+            conn: Conn::WfReportParams,
+            ..volume.state
+        };
+        let met = volume.state_received(told, &mut peer, 0);
+        assert!(met.is_ok(), "{met:?}");
+        assert_eq!(
+            (volume.state.role, volume.state.conn),
+            (Role::Secondary, Conn::WfBitMapT)
+        );
     }
 
     #[test]
