@@ -13,6 +13,7 @@ use crate::{
     crypto::Algorithms,
     device::Device,
     fence::{self, Fencer},
+    liveness::Liveness,
     meta_receiver,
     os::{
         cpus::Crew,
@@ -20,7 +21,6 @@ use crate::{
         lock::{new_mutex, new_spinlock_irq, Arc, Atomic, Mutex, Relaxed, SpinLockIrq},
         random,
         socket::{Listener, Socket},
-        timer::now_ms,
         wait::WaitQueue,
     },
     parting,
@@ -62,12 +62,6 @@ struct Shared {
     established: bool,
 }
 
-/// A peer that neither answers a ping nor is heard of otherwise ([`Connection::heard_since`]) is lost.
-pub(crate) const NO_ANSWER: End = End {
-    conn: Conn::NetworkFailure,
-    why: "the peer did not answer a ping in time",
-};
-
 /// A connection.
 #[pin_data]
 pub(crate) struct Connection {
@@ -90,8 +84,7 @@ pub(crate) struct Connection {
     pub(crate) changed: WaitQueue,
     #[pin]
     thread: Mutex<Option<KThread>>,
-    /// When something arrived last on either socket.
-    last_received_ms: Atomic<u64>,
+    pub(crate) liveness: Liveness,
     pub(crate) fencer: Fencer,
     /// P_PING_ACK received since the connection began.
     pub(crate) pings_answered: Atomic<u32>,
@@ -139,7 +132,7 @@ impl Connection {
                 ),
                 changed <- WaitQueue::new(),
                 thread <- new_mutex!(None, "drbd_conn_thread"),
-                last_received_ms: Atomic::new(0),
+                liveness: Liveness::new(),
                 fencer: Fencer::new(),
                 pings_answered: Atomic::new(0),
             }),
@@ -325,24 +318,6 @@ impl Connection {
         drop(old);
     }
 
-    /// Something arrived; returns when, milliseconds. Context: any.
-    pub(crate) fn note_received(&self) -> u64 {
-        let now = now_ms();
-        self.last_received_ms.store(now, Relaxed);
-        now
-    }
-
-    /// When something arrived last on either socket, milliseconds. Context: any.
-    pub(crate) fn last_received_ms(&self) -> u64 {
-        self.last_received_ms.load(Relaxed)
-    }
-
-    /// Whether the peer was heard of since it was asked: what arrives on either socket is as good
-    /// as the answer to a ping. Context: any.
-    pub(crate) fn heard_since(&self, asked_ms: u64) -> bool {
-        self.last_received_ms() > asked_ms
-    }
-
     /// Starts to connect: StandAlone to Unconnected. Context: task, `admin` held.
     pub(crate) fn start(self: &Arc<Self>, discard_my_data: bool, dry_run: bool) -> Result {
         let mut thread = self.thread.lock();
@@ -515,7 +490,7 @@ impl Connection {
     fn open_volumes(&self, dialect: Dialect, net: &NetOptions, resolve_conflicts: bool) {
         self.queues.open(net.max_epoch_size);
         self.pings_answered.store(0, Relaxed);
-        let _ = self.note_received();
+        let _ = self.liveness.note_received();
         let protocol = protocol_of(net);
         let (discard, dry_run) = self.one_shot();
         let own = connect::own_protocol(net, discard, dry_run);

@@ -52,6 +52,7 @@ mod device_cache;
 mod device_io;
 mod fence;
 mod helper;
+mod liveness;
 mod mem;
 mod meta_receiver;
 mod netlink;

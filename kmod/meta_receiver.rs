@@ -3,8 +3,9 @@
 
 use crate::{
     ahead::Ahead,
-    connection::{Connection, NO_ANSWER},
+    connection::Connection,
     device_cache::DeviceCache,
+    liveness::NO_ANSWER,
     os::{
         kthread::Ctl,
         lock::Full,
@@ -87,7 +88,7 @@ impl MetaReceiver<'_> {
         }
         if let Some((number, set_size)) = decode_barrier_ack(self.ahead.all()) {
             self.ahead.drop_front(BARRIER_FRAME);
-            let _ = self.connection.note_received();
+            let _ = self.connection.liveness.note_received();
             return self.barrier_ack(number, set_size);
         }
         self.other_packet(header_len)
@@ -111,7 +112,7 @@ impl MetaReceiver<'_> {
 
     /// P_WRITE_ACK or P_RECV_ACK, the first of those that are there.
     fn write_acks(&mut self, volume: u16) -> Result<(), End> {
-        let _ = self.connection.note_received();
+        let _ = self.connection.liveness.note_received();
         let device = self
             .devices
             .take(self.connection, volume)
@@ -150,7 +151,7 @@ impl MetaReceiver<'_> {
         let packet = Packet::decode(self.dialect, &frame, body.unwrap_or(&[]))
             .map_err(|_| broken("a malformed packet on the meta socket"))?;
         self.ahead.drop_front(len);
-        let _ = self.connection.note_received();
+        let _ = self.connection.liveness.note_received();
         match packet {
             Packet::Ping => {
                 self.connection.queues.push_reply(ReplyItem::PingAck);
@@ -224,11 +225,11 @@ impl MetaReceiver<'_> {
             return Err(broken("the connection ends"));
         }
         let now = now_ms();
-        let last = self.connection.last_received_ms();
+        let last = self.connection.liveness.received_ms();
         let silent_ms = u32::try_from(now.saturating_sub(last)).unwrap_or(u32::MAX);
         self.silent_ms = silent_ms;
         match self.pinged_ms {
-            Some(asked) if self.connection.heard_since(asked) => self.pinged_ms = None,
+            Some(asked) if self.connection.liveness.heard_since(asked) => self.pinged_ms = None,
             Some(_) => return Err(NO_ANSWER),
             None if silent_ms < self.idle_ms => {}
             None => {

@@ -4,13 +4,9 @@
 use crate::{
     admin::{kernel_error, refuse, state_code, Outcome},
     change::request_state,
-    connection::NO_ANSWER,
     device::Device,
-    fence,
-    os::{
-        lock::{Arc, Relaxed},
-        timer::{now_ms, sleep_ms},
-    },
+    fence, liveness,
+    os::{lock::Arc, timer::sleep_ms},
     resource::Resource,
 };
 use drbd_core::{
@@ -21,10 +17,6 @@ use kernel::prelude::*;
 
 /// How long a demotion waits for the last opener to be gone (udev looks at devices shortly).
 const OPENER_PATIENCE_MS: u32 = 1000;
-
-/// How long a promotion waits for a lost connection to be taken down; after that it asks again and
-/// again by itself.
-const PARTING_PATIENCE_MS: u32 = 1000;
 
 /// primary and secondary. Context: a process of user space.
 pub(crate) fn set_role(resource: &Arc<Resource>, primary: bool, force: bool) -> Outcome {
@@ -47,38 +39,15 @@ fn promote(resource: &Arc<Resource>, force: bool, fence: &mut dyn FnMut() -> boo
     if resource.role() == Role::Primary {
         return Ok(state_code(Ss::NothingToDo));
     }
-    let ping_timeout_ms = resource.first_connection().map_or(500, |connection| {
+    let connection = resource.first_connection();
+    let ping_timeout_ms = connection.as_ref().map_or(500, |connection| {
         connection.net().ping_timeo.saturating_mul(100)
     });
-    ping_peers(resource, ping_timeout_ms);
+    if let Some(connection) = connection {
+        liveness::ask(&connection, ping_timeout_ms);
+    }
     let promotion = Promotion::new(devices.len(), force, ping_timeout_ms);
     drive(resource, &devices, promotion, Role::Primary, fence)
-}
-
-/// Finds out whether the peer is still there, so that a dead one does not take part: one that
-/// neither answers in ping-timeout nor is heard of otherwise is lost, as when it had been silent for
-/// ping-int.
-fn ping_peers(resource: &Arc<Resource>, ping_timeout_ms: u32) {
-    let Some(connection) = resource.first_connection() else {
-        return;
-    };
-    if !connection.is_established() {
-        return;
-    }
-    let asked_ms = now_ms();
-    let number = connection.queues.ping();
-    let answered = || {
-        let count = connection.pings_answered.load(Relaxed);
-        (count.wrapping_sub(number) as i32) >= 0
-    };
-    let over = || answered() || !connection.is_established();
-    let waited = connection.changed.wait_killable(Some(ping_timeout_ms), over);
-    // Who was told to stop waiting knows nothing.
-    if waited.is_ok() && !over() && !connection.heard_since(asked_ms) {
-        connection.end(NO_ANSWER);
-        let gone = || !connection.is_established();
-        let _ = connection.changed.wait_killable(Some(PARTING_PATIENCE_MS), gone);
-    }
 }
 
 /// Becomes Secondary; the resource's admin lock is held.

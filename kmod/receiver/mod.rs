@@ -191,7 +191,7 @@ impl Receiver<'_> {
             None => match decode_barrier(self.ahead.all()) {
                 Some(number) => {
                     self.ahead.drop_front(BARRIER_FRAME);
-                    let _ = self.connection.note_received();
+                    let _ = self.connection.liveness.note_received();
                     self.barrier(number)
                 }
                 None => self.other_packet(),
@@ -202,7 +202,7 @@ impl Receiver<'_> {
     /// P_DATA, which is most of what comes.
     fn data_packet(&mut self, frame: &Frame, data: &BlockData) -> Result<(), End> {
         self.ahead.drop_front(BLOCK_FRAME);
-        let now = self.connection.note_received();
+        let now = self.connection.liveness.note_received();
         let device = self
             .devices
             .take(self.connection, frame.volume.unwrap_or(0))
@@ -240,7 +240,7 @@ impl Receiver<'_> {
         self.bytes(fixed)?;
         let packet = Packet::decode(self.dialect, &frame, fixed)
             .map_err(|_| protocol_error("a malformed packet on the data socket"))?;
-        let _ = self.connection.note_received();
+        let _ = self.connection.liveness.note_received();
         match frame.volume {
             None => self.connection_packet(&frame, packet),
             Some(volume) => match self.device(volume) {
