@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Nodes that lose their power, and what the other one may then do.
 
-use super::told::{each_seed, primary, synced, writes};
+use super::told::{each_seed, primary, writes};
 use crate::world::{Setup, World};
 use drbd_core::{
     meta::{MdFlags, Superblock},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What is written reaches both disks, or fails where it has to.
 
-use super::told::{detach, each_seed, primary, synced, writes};
+use super::told::{detach, each_seed, primary, writes};
 use crate::world::{Setup, World};
 use drbd_core::{
     engine::op::Action,
