@@ -377,7 +377,18 @@ fn has(side: &Side, who: Who, mark: &str) -> Result<bool> {
     Ok(text.trim() == mark)
 }
 
+/// The in-tree driver lets no change of its state happen during a handshake, so its Primary is never demoted there: it calls
+/// `pri-lost-after-sb`, which is to end the machine, and leaves.
+fn end_of(cluster: &Cluster, case: &Case) -> End {
+    let demotes = |line: &&str| line.ends_with("call-pri-lost-after-sb");
+    if case.end == Loses(Alpha) && !cluster.alpha.is_ours() && case.net.iter().any(demotes) {
+        return Leaves(Alpha);
+    }
+    case.end
+}
+
 fn play(cluster: &Cluster, case: &Case, number: usize) -> Result<()> {
+    let end = end_of(cluster, case);
     let mark = format!("case{number}");
     part(cluster, case, &mark)?;
     configure(cluster, case.net)?;
@@ -396,7 +407,7 @@ fn play(cluster: &Cluster, case: &Case, number: usize) -> Result<()> {
         cluster.beta.drbdadm("adjust")?;
     }
     let alone = |view: &drbd_tests::view::View| view.connection == "StandAlone";
-    match case.end {
+    match end {
         Loses(_) => {}
         Refused => {
             for side in cluster.sides() {
@@ -414,7 +425,7 @@ fn play(cluster: &Cluster, case: &Case, number: usize) -> Result<()> {
         user.kill()?;
         user.wait(Duration::from_secs(10))?;
     }
-    let loser = match case.end {
+    let loser = match end {
         Loses(who) => who,
         Refused | Leaves(_) => {
             for (who, count) in [(Alpha, case.changes[0]), (Beta, case.changes[1])] {
