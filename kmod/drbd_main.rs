@@ -4,25 +4,7 @@
 //! `os/` and `sys.rs` hold every `unsafe` block of the module; all other files are written against
 //! the safe layer in `os/`.
 //!
-//! # Lock order
-//!
-//! Outer before inner; a guard never crosses a call that sleeps, sends or allocates, unless it is
-//! a mutex.
-//!
-//! 1. `Resource::admin` (mutex): one administrative command at a time
-//! 2. `Registry::changes` (mutex): an object comes into being, or goes
-//! 3. `Connection::thread`, `Helpers::threads` (mutexes)
-//!    `Device::frozen_filesystem` (mutex): held while I/O on the device is waited for
-//!    `Registry::dependencies` (mutex): who waits with a resync
-//!    `Attached::flusher`, `Attached::writer` (mutexes): a flush, a write of metadata is waited for
-//! 4. the notifier's lock (mutex): it gathers facts, so the lists come after it
-//! 5. `Registry::resources` (mutex)
-//! 6. `Resource::devices`, `Resource::connections`, `Resource::options`, `Connection::resource`,
-//!    `Connection::conf`, `Device::disk`, `Device::disk_options`, `Device::threads` (mutexes):
-//!    short looks at lists and options
-//! 7. `Device::inner` (spinlock, interrupts off): a volume
-//! 8. `Connection::shared` (spinlock)
-//! 9. `Queues::send`, `Queues::replies` (spinlocks): leaves
+//! The order of all locks is in ARCHITECTURE.md, section "Lock order": a new one gets its place there.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
