@@ -2,7 +2,7 @@
 //! The module beside the in-tree driver, and after twenty lives of a resource:
 //! what it took it gives back.
 
-use anyhow::{ensure, Result};
+use anyhow::{bail, ensure, Result};
 use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Setup, Side};
 
@@ -33,20 +33,8 @@ fn story(cluster: &Cluster) -> Result<()> {
     let live = "drbdadm up r0 && drbdadm primary --force r0 \
         && dd if=/dev/zero of=/dev/drbd0 bs=64k count=8 oflag=direct 2>/dev/null \
         && drbdadm secondary r0 && drbdadm down r0";
-    let free =
-        "sync; echo 3 > /proc/sys/vm/drop_caches; sleep 1; awk '/MemFree/{print $2}' /proc/meminfo";
     alpha.sh(live)?;
-    let before: i64 = alpha.sh(free)?.trim().parse()?;
-    step("twenty lives", || {
-        alpha.sh(&format!("for i in $(seq 20); do {live} || exit 1; done"))
-    })?;
-    let after: i64 = alpha.sh(free)?.trim().parse()?;
-    // One life holds some 3 MiB; a leak of any buffer would show twenty times.
-    ensure!(
-        before - after < 4096,
-        "{} KiB less free memory",
-        before - after
-    );
+    step("twenty lives", || gives_back_all(alpha, live))?;
     step("a disconnect waits for nobody", || unheard(alpha))?;
     let threads = "ps -e -o comm= | grep -c '^drbd_[rwm]_' || true";
     ensure!(alpha.sh(threads)?.trim() == "0", "threads are left");
@@ -55,6 +43,29 @@ fn story(cluster: &Cluster) -> Result<()> {
     })?;
     cluster.beta.sh("rmmod drbd")?;
     Ok(cluster.lab.check_consoles()?)
+}
+
+/// One life holds some 3 MiB: of a buffer that is leaked each time, twenty are missing after twenty lives. The kernel's own caches
+/// keep now more and now less, by as much as one life holds, but not each time again.
+fn gives_back_all(side: &Side, live: &str) -> Result<()> {
+    let free = || -> Result<i64> {
+        let text = side.sh(
+            "sync; echo 3 > /proc/sys/vm/drop_caches; sleep 1; awk '/MemFree/{print $2}' /proc/meminfo",
+        )?;
+        Ok(text.trim().parse()?)
+    };
+    let mut before_kib = free()?;
+    let mut lost_kib = Vec::new();
+    for _ in 0..3 {
+        side.sh(&format!("for i in $(seq 20); do {live} || exit 1; done"))?;
+        let after_kib = free()?;
+        if before_kib - after_kib < 4096 {
+            return Ok(());
+        }
+        lost_kib.push(before_kib - after_kib);
+        before_kib = after_kib;
+    }
+    bail!("less free memory after each twenty lives: {lost_kib:?} KiB");
 }
 
 /// A connection whose peer does not answer is waited for as long as `connect-int` says, which an administrator who takes it down
