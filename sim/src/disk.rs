@@ -5,7 +5,7 @@
 //! not flushed may be lost at a power cut, each sector on its own: any of the values that were
 //! written since the last flush can turn up, or the old one.
 
-use super::heap::Rng;
+use super::{heap::Rng, store::Store};
 use drbd_core::meta::Block;
 use std::collections::BTreeMap;
 
@@ -49,28 +49,21 @@ impl Payload {
     }
 }
 
-struct Store<T> {
-    durable: BTreeMap<u64, T>,
-    cached: BTreeMap<u64, Vec<T>>,
+/// Blocks of metadata, and what was written since the last flush.
+#[derive(Default)]
+struct Metadata {
+    durable: BTreeMap<u64, Box<Block>>,
+    cached: BTreeMap<u64, Vec<Box<Block>>>,
 }
 
-impl<T: Clone> Store<T> {
-    fn new() -> Self {
-        Store {
-            durable: BTreeMap::new(),
-            cached: BTreeMap::new(),
-        }
+impl Metadata {
+    fn get(&self, at: u64) -> Option<&Block> {
+        let cached = self.cached.get(&at).and_then(|versions| versions.last());
+        cached.or_else(|| self.durable.get(&at)).map(Box::as_ref)
     }
 
-    fn get(&self, at: u64) -> Option<&T> {
-        self.cached
-            .get(&at)
-            .and_then(|versions| versions.last())
-            .or_else(|| self.durable.get(&at))
-    }
-
-    fn put(&mut self, at: u64, value: T) {
-        self.cached.entry(at).or_default().push(value);
+    fn put(&mut self, at: u64, block: Block) {
+        self.cached.entry(at).or_default().push(Box::new(block));
     }
 
     fn flush(&mut self) {
@@ -88,8 +81,8 @@ pub(crate) struct FakeDisk {
     pub(crate) sectors: u64,
     /// What it had before, the oldest first.
     pub(crate) had_sectors: Vec<u64>,
-    data: Store<u64>,
-    md: Store<Box<Block>>,
+    data: Store,
+    md: Metadata,
     /// Sectors of data whose contents a power cut made uncertain, with what was possible.
     pub(crate) shaken: Vec<(u64, Vec<u64>)>,
     /// Ranges whose data changed since somebody looked.
@@ -109,8 +102,8 @@ impl FakeDisk {
         FakeDisk {
             sectors,
             had_sectors: Vec::new(),
-            data: Store::new(),
-            md: Store::new(),
+            data: Store::default(),
+            md: Metadata::default(),
             shaken: Vec::new(),
             touched: Vec::new(),
             failing: false,
@@ -129,38 +122,26 @@ impl FakeDisk {
         for _ in 0..24 {
             let at = start + rng.below(sectors - start);
             if self.tag(at) == 0 {
-                self.data.durable.insert(at, tag);
+                self.data.put_durably(at, tag);
                 self.touched.push((at, 1));
             }
         }
     }
 
-    fn tag(&self, at: u64) -> u64 {
-        self.data.get(at).copied().unwrap_or(0)
-    }
-
-    fn known(&self, from: u64, to: u64) -> Vec<u64> {
-        let mut at: Vec<u64> = self
-            .data
-            .durable
-            .range(from..to)
-            .map(|(at, _)| *at)
-            .collect();
-        at.extend(self.data.cached.range(from..to).map(|(at, _)| *at));
-        at.sort_unstable();
-        at.dedup();
-        at
+    /// What a read of the sector gives; 0 where nobody wrote.
+    pub(crate) fn tag(&self, at: u64) -> u64 {
+        self.data.tag(at)
     }
 
     /// What a read of the range gives.
     pub(crate) fn read(&self, sector: u64, len: u64) -> Payload {
-        let tags = self
-            .known(sector, sector + len)
-            .into_iter()
-            .map(|at| (at, self.tag(at)))
-            .filter(|(_, tag)| *tag != 0)
-            .collect();
-        Payload { sector, len, tags }
+        let known = self.data.known(sector..sector + len);
+        let tags = known.map(|at| (at, self.tag(at)));
+        Payload {
+            sector,
+            len,
+            tags: tags.filter(|(_, tag)| *tag != 0).collect(),
+        }
     }
 
     /// Writes to the cache.
@@ -168,7 +149,8 @@ impl FakeDisk {
         self.touched.push((payload.sector, payload.len));
         let mut next = payload.tags.iter().copied().peekable();
         let end = payload.sector + payload.len;
-        for at in self.known(payload.sector, end) {
+        let known: Vec<u64> = self.data.known(payload.sector..end).collect();
+        for at in known {
             while let Some((new_at, tag)) = next.next_if(|(new_at, _)| *new_at < at) {
                 self.data.put(new_at, tag);
             }
@@ -188,8 +170,8 @@ impl FakeDisk {
     pub(crate) fn write_torn(&mut self, payload: &Payload, rng: &mut Rng) {
         self.touched.push((payload.sector, payload.len));
         let mut all: BTreeMap<u64, u64> = self
-            .known(payload.sector, payload.sector + payload.len)
-            .into_iter()
+            .data
+            .known(payload.sector..payload.sector + payload.len)
             .map(|at| (at, 0))
             .collect();
         all.extend(payload.tags.iter().copied());
@@ -202,12 +184,8 @@ impl FakeDisk {
 
     /// Makes everything of a range durable (FUA).
     pub(crate) fn persist(&mut self, sector: u64, len: u64) {
-        for at in self.known(sector, sector + len) {
-            if let Some(mut versions) = self.data.cached.remove(&at) {
-                if let Some(last) = versions.pop() {
-                    self.data.durable.insert(at, last);
-                }
-            }
+        for at in sector..sector + len {
+            self.data.persist(at);
         }
     }
 
@@ -219,7 +197,7 @@ impl FakeDisk {
 
     /// The metadata block at `sector`.
     pub(crate) fn md_read(&self, sector: u64) -> Block {
-        self.md.get(sector).map_or([0; 4096], |block| **block)
+        self.md.get(sector).copied().unwrap_or([0; 4096])
     }
 
     pub(crate) fn md_write(&mut self, sector: u64, block: &Block, durable: bool) {
@@ -227,7 +205,7 @@ impl FakeDisk {
             self.flush();
             self.md.durable.insert(sector, Box::new(*block));
         } else {
-            self.md.put(sector, Box::new(*block));
+            self.md.put(sector, *block);
         }
     }
 
@@ -246,18 +224,17 @@ impl FakeDisk {
                 }
             }
         }
-        self.md.put(sector, Box::new(torn));
+        self.md.put(sector, torn);
     }
 
     /// The power goes: of every sector any version since the last flush may be there.
     pub(crate) fn power_cut(&mut self, superblocks: &[u64], rng: &mut Rng) {
         self.shaken.clear();
-        for (at, versions) in core::mem::take(&mut self.data.cached) {
-            let old = self.data.durable.get(&at).copied().unwrap_or(0);
-            let mut all = vec![old];
-            all.extend(versions);
+        let cached: Vec<u64> = self.data.volatile().collect();
+        for at in cached {
+            let all = self.data.survivors(at).into_vec();
             let now = rng.pick(&all);
-            self.data.durable.insert(at, now);
+            self.data.settle(at, now);
             self.touched.push((at, 1));
             self.shaken.push((at, all));
         }
@@ -282,20 +259,18 @@ impl FakeDisk {
     }
 
     /// What a power cut may leave at `at`.
-    pub(crate) fn survivors(&self, at: u64) -> impl Iterator<Item = u64> + '_ {
-        let durable = self.data.durable.get(&at).copied().unwrap_or(0);
-        let cached = self.data.cached.get(&at).into_iter().flatten().copied();
-        core::iter::once(durable).chain(cached)
+    pub(crate) fn survivors(&self, at: u64) -> impl Iterator<Item = u64> {
+        self.data.survivors(at).into_iter()
     }
 
     /// Sectors of data that a power cut may change.
     #[cfg(test)]
     pub(crate) fn volatile_sectors(&self) -> usize {
-        self.data.cached.len()
+        self.data.volatile().count()
     }
 
     /// Everything that is not zero, below `end`.
-    pub(crate) fn contents(&self, end: u64) -> BTreeMap<u64, u64> {
-        self.read(0, end).tags.into_iter().collect()
+    pub(crate) fn contents(&self, end: u64) -> Vec<(u64, u64)> {
+        self.read(0, end).tags
     }
 }

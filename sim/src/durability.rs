@@ -60,8 +60,8 @@ impl Model {
         if disk.failing {
             return;
         }
-        for at in req.sector..req.sector + req.len {
-            let Some(cell) = self.views[view][v].get(&at) else {
+        for at in req.sectors() {
+            let Some(cell) = self.views[view][v].get(at) else {
                 continue;
             };
             if cell.settled >= order {

@@ -4,9 +4,11 @@
 //! Blocks that were touched are suspects until they are found equal, so that a difference is
 //! looked at as long as it lasts.
 
-use super::node::Node;
+use super::{
+    node::Node,
+    sectors::{chosen, Sectors},
+};
 use drbd_core::state::Disk;
-use std::collections::BTreeSet;
 
 /// Sectors of a block.
 const BLOCK: u64 = 8;
@@ -17,7 +19,11 @@ const LOOKS: usize = 32;
 /// The suspects of a volume.
 #[derive(Default)]
 pub(crate) struct Equality {
-    suspects: BTreeSet<u64>,
+    /// By the numbers of the blocks.
+    suspects: Sectors<()>,
+    count: usize,
+    /// Block numbers are below this.
+    end: u64,
     next: u64,
 }
 
@@ -27,22 +33,22 @@ impl Equality {
         for node in nodes.iter_mut() {
             for (sector, len) in node.vols[v].disk.touched.drain(..) {
                 let blocks = sector / BLOCK..(sector + len).div_ceil(BLOCK);
-                self.suspects.extend(blocks);
+                self.end = self.end.max(blocks.end);
+                for block in blocks {
+                    self.count += usize::from(self.suspects.insert(block, ()));
+                }
             }
         }
         let known = nodes.iter().all(|node| {
             let vol = &node.vols[v];
             node.up && vol.attached && vol.volume.state().disk >= Disk::Inconsistent
         });
-        if !known {
+        if !known || self.count == 0 {
             return;
         }
-        let some: Vec<u64> = self
-            .suspects
-            .range(self.next..)
-            .take(LOOKS)
-            .copied()
-            .collect();
+        let mut some = Vec::with_capacity(LOOKS);
+        let left = chosen(self.next..self.end, |page| self.suspects.mask(page));
+        some.extend(left.take(LOOKS));
         self.next = match some.last() {
             Some(last) if some.len() == LOOKS => last + 1,
             _ => 0,
@@ -55,12 +61,15 @@ impl Equality {
             if nodes.iter().any(expected) || nodes.iter().any(beyond) {
                 continue;
             }
-            let [a, b] = [0, 1].map(|n: usize| nodes[n].vols[v].disk.read(sector, BLOCK).tags);
+            let [a, b] = [0, 1].map(|n: usize| &nodes[n].vols[v].disk);
             assert!(
-                a == b,
-                "volume {v}, block {block}: {a:?} and {b:?}, and nobody knows"
+                (sector..sector + BLOCK).all(|at| a.tag(at) == b.tag(at)),
+                "volume {v}, block {block}: {:?} and {:?}, and nobody knows",
+                a.read(sector, BLOCK).tags,
+                b.read(sector, BLOCK).tags
             );
-            self.suspects.remove(&block);
+            self.suspects.remove(block);
+            self.count -= 1;
         }
     }
 }

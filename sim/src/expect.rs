@@ -129,19 +129,16 @@ impl World {
     }
 }
 
-fn difference(
-    a: &std::collections::BTreeMap<u64, u64>,
-    b: &std::collections::BTreeMap<u64, u64>,
-) -> Vec<(u64, u64, u64)> {
-    let mut at: Vec<u64> = a.keys().chain(b.keys()).copied().collect();
+fn difference(a: &[(u64, u64)], b: &[(u64, u64)]) -> Vec<(u64, u64, u64)> {
+    let mut at: Vec<u64> = a.iter().chain(b).map(|(at, _)| *at).collect();
     at.sort_unstable();
     at.dedup();
+    let tag = |of: &[(u64, u64)], at: u64| {
+        let found = of.binary_search_by_key(&at, |(at, _)| *at);
+        found.map_or(0, |index| of[index].1)
+    };
     at.into_iter()
-        .map(|at| {
-            let tag =
-                |map: &std::collections::BTreeMap<u64, u64>| map.get(&at).copied().unwrap_or(0);
-            (at, tag(a), tag(b))
-        })
+        .map(|at| (at, tag(a, at), tag(b, at)))
         .filter(|(_, a, b)| a != b)
         .collect()
 }

@@ -10,18 +10,23 @@ use super::{
     disk::Payload,
     durability::Unflushed,
     node::{AppReq, Completion, Node, Phase},
+    sectors::Sectors,
 };
 use drbd_core::{
     engine::{op::Action, volume::IoResult},
     state::{Conn, Disk},
     wire::handshake::ReplicationProtocol,
 };
+use smallvec::{smallvec, SmallVec};
 use std::collections::BTreeMap;
+
+/// Tags that one sector may hold: seldom more than two.
+type Tags = SmallVec<[u64; 2]>;
 
 /// What a sector may hold.
 #[derive(Clone)]
 pub(crate) struct Cell {
-    pub(crate) tags: Vec<u64>,
+    pub(crate) tags: Tags,
     /// When a write of it was last acknowledged.
     pub(crate) settled: u64,
     /// What else it is if the node dies now: with protocol B a write is acknowledged before it is
@@ -35,7 +40,7 @@ pub(crate) struct Cell {
 impl Default for Cell {
     fn default() -> Self {
         Cell {
-            tags: vec![0],
+            tags: smallvec![0],
             settled: 0,
             unless_it_dies: Vec::new(),
             recent: Vec::new(),
@@ -43,7 +48,7 @@ impl Default for Cell {
     }
 }
 
-pub(crate) type Possible = BTreeMap<u64, Cell>;
+pub(crate) type Possible = Sectors<Cell>;
 
 /// What a disk holds where nobody wrote, from the size on that it had in the beginning.
 pub(crate) const GARBAGE: [u64; 3] = [0, u64::MAX - 1, u64::MAX];
@@ -89,7 +94,7 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new(volumes: usize) -> Self {
         Model {
-            views: [0, 1].map(|_| vec![Possible::new(); volumes]),
+            views: [0, 1].map(|_| vec![Possible::default(); volumes]),
             pending: Vec::new(),
             late: Vec::new(),
             disks: [0, 1].map(|_| vec![Disk::Diskless; volumes]),
@@ -116,10 +121,10 @@ impl Model {
     }
 
     fn add(view: &mut Possible, at: u64, tag: u64, unknown_from: u64) {
-        let cell = view.entry(at).or_insert_with(|| {
+        let cell = view.or_insert_with(at, || {
             let mut cell = Cell::default();
             if at >= unknown_from {
-                cell.tags = GARBAGE.to_vec();
+                cell.tags = Tags::from_slice(&GARBAGE);
             }
             cell
         });
@@ -152,7 +157,7 @@ impl Model {
             return;
         }
         for view in &mut self.views {
-            for at in req.sector..req.sector + req.len {
+            for at in req.sectors() {
                 Self::add(&mut view[v], at, req.tag, self.unknown_from);
             }
         }
@@ -227,33 +232,36 @@ impl Model {
     /// The write is certain; others under way on the same sectors remain possible.
     fn settle(&mut self, view: usize, v: usize, done: &Pending, written: bool) {
         let req = &done.req;
-        for at in req.sector..req.sector + req.len {
-            let mut tags = vec![req.tag];
-            let recent = self.views[view][v].get(&at).map(|cell| &cell.recent);
-            for (tag, node, when) in recent.into_iter().flatten() {
-                if *node != done.node && *when > done.order && !tags.contains(tag) {
-                    tags.push(*tag);
+        let late = self.late.iter().filter(|late| late.node != view);
+        let others = self.pending.iter().chain(late).filter(|other| {
+            let writes = other.req.write && other.req.action != Action::Flush;
+            other.volume == v && writes && other.req.overlaps(req)
+        });
+        let others: Vec<AppReq> = others.map(|other| other.req).collect();
+        let mut olds = Vec::with_capacity(req.len as usize);
+        for at in req.sectors() {
+            let mut tags: Tags = smallvec![req.tag];
+            let cell = self.views[view][v].or_insert_with(at, Cell::default);
+            let newer =
+                |(_, node, when): &&(u64, usize, u64)| *node != done.node && *when > done.order;
+            let recent = cell.recent.iter().filter(newer).map(|(tag, _, _)| *tag);
+            let others = others.iter().filter(|other| other.sectors().contains(&at));
+            for tag in recent.chain(others.map(|other| other.tag)) {
+                if !tags.contains(&tag) {
+                    tags.push(tag);
                 }
             }
-            let late = self.late.iter().filter(|late| late.node != view);
-            for other in self.pending.iter().chain(late) {
-                let covers = other.volume == v
-                    && other.req.write
-                    && (other.req.sector..other.req.sector + other.req.len).contains(&at);
-                if covers && other.req.action != Action::Flush && !tags.contains(&other.req.tag) {
-                    tags.push(other.req.tag);
-                }
-            }
-            let cell = self.views[view][v].entry(at).or_default();
             let old = core::mem::replace(&mut cell.tags, tags);
             cell.settled = self.order;
-            Self::remember(&mut self.pending, v, at, &old);
             if written {
                 cell.unless_it_dies.clear();
             } else {
-                cell.unless_it_dies.extend(old);
+                cell.unless_it_dies.extend_from_slice(&old);
             }
+            olds.push(old);
         }
+        let old = |at: u64| olds.get(at.checked_sub(req.sector)? as usize);
+        self.remember(v, old);
     }
 
     /// Takes note of a write that completed, for those under way meanwhile.
@@ -261,21 +269,23 @@ impl Model {
         if !self.dual {
             return;
         }
-        for at in req.sector..req.sector + req.len {
-            let recent = &mut self.views[view][v].entry(at).or_default().recent;
+        for at in req.sectors() {
+            let cell = self.views[view][v].or_insert_with(at, Cell::default);
+            let recent = &mut cell.recent;
             recent.retain(|(_, _, when)| *when > oldest);
             recent.push((req.tag, n, self.order));
         }
     }
 
-    /// Reads that began earlier may return what is impossible from here on.
-    fn remember(pending: &mut [Pending], v: usize, at: u64, old: &[u64]) {
-        for read in pending
-            .iter_mut()
-            .filter(|read| read.volume == v && !read.req.write)
-        {
-            if (read.req.sector..read.req.sector + read.req.len).contains(&at) {
-                read.also.extend(old.iter().map(|tag| (at, *tag)));
+    /// Reads that began earlier may return what is impossible from here on: the `old` tags of a sector.
+    fn remember<'a>(&mut self, v: usize, old: impl Fn(u64) -> Option<&'a Tags>) {
+        for read in self.pending.iter_mut() {
+            if read.volume != v || read.req.write {
+                continue;
+            }
+            for at in read.req.sectors() {
+                let tags = old(at).into_iter().flatten();
+                read.also.extend(tags.map(|tag| (at, *tag)));
             }
         }
     }
@@ -292,7 +302,7 @@ impl Model {
         let tags: BTreeMap<u64, u64> = read.tags.iter().copied().collect();
         for at in read.sector..read.sector + read.len {
             let tag = tags.get(&at).copied().unwrap_or(0);
-            let fits = |view: usize| match self.views[view][v].get(&at) {
+            let fits = |view: usize| match self.views[view][v].get(at) {
                 _ if also.contains(&(at, tag)) => true,
                 Some(cell) => cell.tags.contains(&tag),
                 None => tag == 0 || at >= self.unknown_from && GARBAGE.contains(&tag),
@@ -304,8 +314,8 @@ impl Model {
             assert!(
                 fits(n) && (own || alone) || fits(1 - n) && !own || fits(n) && fits(1 - n),
                 "node {n} read {tag} at {at}, possible were {:?} here and {:?} there",
-                self.views[n][v].get(&at).map(|cell| &cell.tags),
-                self.views[1 - n][v].get(&at).map(|cell| &cell.tags)
+                self.views[n][v].get(at).map(|cell| &cell.tags),
+                self.views[1 - n][v].get(at).map(|cell| &cell.tags)
             );
         }
     }
@@ -325,8 +335,14 @@ impl Model {
         }
         for (v, vol) in nodes[n].vols.iter().enumerate() {
             self.disks[n][v] = Disk::Diskless;
-            for cell in self.views[n][v].values_mut() {
-                cell.tags.append(&mut cell.unless_it_dies);
+            let view = &mut self.views[n][v];
+            let dying = view
+                .iter()
+                .filter(|(_, cell)| !cell.unless_it_dies.is_empty());
+            let dying: Vec<u64> = dying.map(|(at, _)| at).collect();
+            for at in dying {
+                let cell = view.or_insert_with(at, Cell::default);
+                cell.tags.extend(cell.unless_it_dies.drain(..));
             }
             for (at, tags) in &vol.disk.shaken {
                 for tag in tags {
@@ -349,9 +365,7 @@ impl Model {
                     if !forced {
                         let source = self.views[1 - n][v].clone();
                         let old = core::mem::replace(&mut self.views[n][v], source);
-                        for (at, cell) in &old {
-                            Self::remember(&mut self.pending, v, *at, &cell.tags);
-                        }
+                        self.remember(v, |at| old.get(at).map(|cell| &cell.tags));
                     }
                 }
             }
@@ -361,9 +375,9 @@ impl Model {
     /// The data of node `n` is something that it may be.
     pub(crate) fn check_disk(&self, n: usize, nodes: &[Node; 2]) {
         for (v, vol) in nodes[n].vols.iter().enumerate() {
-            let contents = vol.disk.contents(vol.volume.capacity_sectors());
-            for (at, cell) in &self.views[n][v] {
-                let tag = contents.get(at).copied().unwrap_or(0);
+            let capacity = vol.volume.capacity_sectors();
+            for (at, cell) in self.views[n][v].iter() {
+                let tag = if at < capacity { vol.disk.tag(at) } else { 0 };
                 assert!(
                     cell.tags.contains(&tag),
                     "node {n} has {tag} at {at}, possible is {:?}",

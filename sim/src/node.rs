@@ -47,6 +47,18 @@ pub(crate) struct AppReq {
     pub(crate) tag: u64,
 }
 
+impl AppReq {
+    /// What it is about.
+    pub(crate) fn sectors(&self) -> core::ops::Range<u64> {
+        self.sector..self.sector + self.len
+    }
+
+    /// Some sector is of both.
+    pub(crate) fn overlaps(&self, other: &AppReq) -> bool {
+        self.sectors().start < other.sectors().end && other.sectors().start < self.sectors().end
+    }
+}
+
 /// What the application learned.
 #[derive(Clone, Debug)]
 pub(crate) struct Completion {
