@@ -86,8 +86,6 @@ pub(crate) struct Connection {
     thread: Mutex<Option<KThread>>,
     pub(crate) liveness: Liveness,
     pub(crate) fencer: Fencer,
-    /// P_PING_ACK received since the connection began.
-    pub(crate) pings_answered: Atomic<u32>,
 }
 
 impl Connection {
@@ -134,7 +132,6 @@ impl Connection {
                 thread <- new_mutex!(None, "drbd_conn_thread"),
                 liveness: Liveness::new(),
                 fencer: Fencer::new(),
-                pings_answered: Atomic::new(0),
             }),
             GFP_KERNEL,
         )
@@ -489,8 +486,7 @@ impl Connection {
 
     fn open_volumes(&self, dialect: Dialect, net: &NetOptions, resolve_conflicts: bool) {
         self.queues.open(net.max_epoch_size);
-        self.pings_answered.store(0, Relaxed);
-        let _ = self.liveness.note_received();
+        self.liveness.begin();
         let protocol = protocol_of(net);
         let (discard, dry_run) = self.one_shot();
         let own = connect::own_protocol(net, discard, dry_run);

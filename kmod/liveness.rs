@@ -4,7 +4,7 @@
 use crate::{
     connection::Connection,
     os::{
-        lock::{Atomic, Relaxed},
+        lock::{Atomic, Full, Relaxed},
         timer::now_ms,
     },
 };
@@ -22,6 +22,8 @@ const PARTING_PATIENCE_MS: u32 = 1000;
 /// When the peer was heard of.
 pub(crate) struct Liveness {
     received_ms: Atomic<u64>,
+    /// P_PING_ACK received since the connection began.
+    pings_answered: Atomic<u32>,
 }
 
 impl Liveness {
@@ -29,7 +31,24 @@ impl Liveness {
     pub(crate) fn new() -> Self {
         Liveness {
             received_ms: Atomic::new(0),
+            pings_answered: Atomic::new(0),
         }
+    }
+
+    /// A connection begins: the peer is there, and was not asked yet. Context: any.
+    pub(crate) fn begin(&self) {
+        self.pings_answered.store(0, Relaxed);
+        let _ = self.note_received();
+    }
+
+    /// A P_PING_ACK arrived; returns how many did since the connection began. Context: any.
+    pub(crate) fn note_answer(&self) -> u32 {
+        self.pings_answered.fetch_add(1, Full).wrapping_add(1)
+    }
+
+    /// Whether the ping of this number is answered. Context: any.
+    fn answered(&self, number: u32) -> bool {
+        (self.pings_answered.load(Relaxed).wrapping_sub(number) as i32) >= 0
     }
 
     /// Something arrived on one of the sockets; returns when, milliseconds. Context: any.
@@ -61,11 +80,7 @@ pub(crate) fn ask(connection: &Connection, timeout_ms: u32) {
     }
     let asked_ms = now_ms();
     let number = connection.queues.ping();
-    let answered = || {
-        let count = connection.pings_answered.load(Relaxed);
-        (count.wrapping_sub(number) as i32) >= 0
-    };
-    let over = || answered() || !connection.is_established();
+    let over = || connection.liveness.answered(number) || !connection.is_established();
     let waited = connection.changed.wait_killable(Some(timeout_ms), over);
     // Who was told to stop waiting knows nothing.
     if waited.is_ok() && !over() && !connection.liveness.heard_since(asked_ms) {

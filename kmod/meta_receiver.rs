@@ -8,7 +8,6 @@ use crate::{
     liveness::NO_ANSWER,
     os::{
         kthread::Ctl,
-        lock::Full,
         recv::{RecvError, RecvWait},
         socket::Socket,
         timer::now_ms,
@@ -159,8 +158,7 @@ impl MetaReceiver<'_> {
             }
             Packet::PingAck => {
                 self.pinged_ms = None;
-                let pings = &self.connection.pings_answered;
-                let answered = pings.fetch_add(1, Full).wrapping_add(1);
+                let answered = self.connection.liveness.note_answer();
                 for device in self.connection.devices().iter() {
                     device.with(|inner, link, now| inner.volume.ping_answered(answered, link, now));
                 }

@@ -71,11 +71,7 @@ impl Host {
 
     fn request(&mut self, extents: RangeInclusive<u32>) {
         if !self.refused.is_empty() {
-            if self.log.begin_if_hot(extents.clone()) {
-                self.submitted.push(extents);
-            } else {
-                self.refused.push_back(extents);
-            }
+            self.refused.push_back(extents);
             return;
         }
         self.try_begin(extents);
@@ -342,8 +338,7 @@ fn what_arrives_while_a_record_is_under_way_shares_the_next_one() {
     );
     assert_eq!(log.poll(), None, "one record at a time");
     assert_eq!(log.record_written(true), Ok(1));
-    assert!(log.begin_if_hot(0..=0));
-    assert!(!log.begin_if_hot(1..=1));
+    assert_eq!(log.begin(0..=0), Begin::Ready);
     assert_eq!(log.poll(), Some(Action::WriteRecord { number: 1 }));
     let mut block = [0; 4096];
     log.encode(&mut block);
@@ -438,7 +433,6 @@ fn a_failed_write_lets_nobody_through() {
         assert!(log.has_failed());
         assert_eq!(log.poll(), None);
         assert_eq!(log.begin(7..=7), Begin::Failed);
-        assert!(!log.begin_if_hot(7..=7));
         log.end(8..=8);
         assert!(!log.is_held(8));
     }
@@ -497,7 +491,7 @@ fn a_suspended_log_holds_nothing() {
     let mut log = log(4, AlGeometry::DEFAULT, 0);
     log.suspend();
     assert_eq!(log.begin(1..=2), Begin::Suspended);
-    assert!(!log.begin_if_hot(1..=1) && !log.is_held(1));
+    assert!(!log.is_held(1));
     log.resume();
     assert_eq!(log.begin(1..=2), Begin::Wait { ticket: 1 });
 }

@@ -19,8 +19,8 @@ pub enum Begin {
         ticket: u64,
     },
     /// Nothing is held: too few slots are unused. Try again after an [`ActivityLog::end`] or a
-    /// commit. Who gets this waits in order; later requests must not overtake with
-    /// [`ActivityLog::begin`], only with [`ActivityLog::begin_if_hot`].
+    /// commit. Who gets this waits in order, and later requests behind it: else those for fewer
+    /// extents would always be faster.
     Full,
     /// Nothing is held and nothing needs to be: the log is suspended. Submit, without a later
     /// [`ActivityLog::end`].
@@ -192,20 +192,6 @@ where
             }
         }
         ticket.map_or(Begin::Ready, |ticket| Begin::Wait { ticket })
-    }
-
-    /// Takes the extents of a request if all are logged already. The fast path, and the only one
-    /// allowed past waiting requests.
-    pub fn begin_if_hot(&mut self, extents: RangeInclusive<u32>) -> bool {
-        let hot = |slot: u32| matches!(self.slots.get(slot).place, Place::Unused | Place::Used);
-        let all_hot = extents.clone().all(|extent| hot(self.slots.find(extent)));
-        if self.failed || self.suspended || extents.is_empty() || !all_hot {
-            return false;
-        }
-        for extent in extents {
-            self.hold(self.slots.find(extent));
-        }
-        true
     }
 
     /// Gives back the extents of a request: after the barrier ack, or when the request failed.
