@@ -143,7 +143,7 @@ pub(crate) fn establish(connection: &Connection, ctl: &Ctl) -> Result<Pair, End>
         }
         attempt.drop_dead();
         if let Some(which) = attempt.rendezvous.missing() {
-            if let Some(socket) = connect_once(connection, &local, &peer, &options, &net) {
+            if let Some(socket) = attempt.connect_once(&local, &peer, &options) {
                 attempt.connected(which, socket);
             }
         }
@@ -176,32 +176,27 @@ fn timing(net: &NetOptions) -> Timing {
     }
 }
 
-/// One attempt to reach the peer, which a disconnect interrupts.
-fn connect_once(
-    connection: &Connection,
-    local: &SockAddr,
-    peer: &SockAddr,
-    options: &SockOpts,
-    net: &NetOptions,
-) -> Option<Arc<Socket>> {
-    let socket = Socket::create(&local.with_port(0), options).ok()?;
-    let socket = Arc::new(socket, GFP_KERNEL).ok()?;
-    connection.set_connecting(Some(socket.clone()));
-    // An end that found no socket to shut down.
-    let connected = match connection.ending() {
-        Some(_) => Err(EINTR),
-        None => socket.connect_to(peer, net.connect_int.saturating_mul(1000)),
-    };
-    connection.set_connecting(None);
-    connected.ok().map(|()| socket)
-}
-
 impl Attempt<'_> {
     fn place(&mut self, which: Which) -> &mut Option<Arc<Socket>> {
         match which {
             Which::Data => &mut self.data,
             Which::Meta => &mut self.meta,
         }
+    }
+
+    /// One try to reach the peer, which a disconnect interrupts.
+    fn connect_once(
+        &self,
+        local: &SockAddr,
+        peer: &SockAddr,
+        options: &SockOpts,
+    ) -> Option<Arc<Socket>> {
+        let socket = Socket::create(&local.with_port(0), options).ok()?;
+        let socket = Arc::new(socket, GFP_KERNEL).ok()?;
+        self.connection.set_connecting(Some(socket.clone()));
+        let connected = socket.connect_to(peer, self.timing.connect_int_ms, self.stop);
+        self.connection.set_connecting(None);
+        connected.ok().map(|()| socket)
     }
 
     /// We connected; the first packet says what for.

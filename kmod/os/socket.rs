@@ -8,12 +8,17 @@ use super::{
     addr::{RawAddr, SockAddr},
     deferred::{Deferred, Release},
     recv::RecvWait,
+    timer::now_ms,
 };
 use crate::sys as c;
 use core::ptr::NonNull;
 use kernel::{error::to_result, prelude::*};
 
 pub(crate) use super::send::{PageMode, SendFlags};
+
+/// A shutdown ends the wait for the peer's answer, but TCP does not remember one of before the first
+/// packet: after so long it is found out otherwise.
+const UNHEARD_MS: u64 = 250;
 
 /// Options that are set before connecting or listening.
 #[derive(Clone, Copy, Debug, Default)]
@@ -170,22 +175,43 @@ impl Socket {
         })
     }
 
-    /// Connects. Context: task. Errors: `ETIMEDOUT`, `ECONNREFUSED`, `EHOSTUNREACH`, `EINTR`, ...
-    pub(crate) fn connect_to(&self, peer: &SockAddr, timeout_ms: u32) -> Result {
+    /// Connects within `timeout_ms`, unless `stop` says so before. Context: task. Errors: `EINTR`
+    /// when stopped, `ETIMEDOUT`, `ECONNREFUSED`, `EHOSTUNREACH`, ...
+    pub(crate) fn connect_to(
+        &self,
+        peer: &SockAddr,
+        timeout_ms: u32,
+        stop: &dyn Fn() -> bool,
+    ) -> Result {
+        let until = now_ms().saturating_add(u64::from(timeout_ms.max(1)));
+        loop {
+            if stop() {
+                return Err(EINTR);
+            }
+            let left_ms = until.saturating_sub(now_ms()).min(UNHEARD_MS);
+            match self.connect_for(peer, left_ms as u32) {
+                Err(error) if error == EINPROGRESS || error == EALREADY => {}
+                connected => return connected,
+            }
+            if now_ms() >= until {
+                // TCP goes on in the background; the caller drops the socket.
+                return Err(ETIMEDOUT);
+            }
+        }
+    }
+
+    /// Connects, or waits for a connection that has begun: `EINPROGRESS` or `EALREADY` when that
+    /// takes longer than `wait_ms`.
+    fn connect_for(&self, peer: &SockAddr, wait_ms: u32) -> Result {
         let mut a = peer.encode();
         let raw = self.raw();
         // SAFETY: Live socket, a complete address.
-        let rc = unsafe {
-            c::kg_sk_set_sndtimeo(raw, c::kg_ms_to_jiffies(timeout_ms.max(1)));
+        to_result(unsafe {
+            c::kg_sk_set_sndtimeo(raw, c::kg_ms_to_jiffies(wait_ms.max(1)));
             let rc = c::kernel_connect(raw, a.as_mut_ptr(), a.len, 0);
             c::kg_sk_set_sndtimeo(raw, c::MAX_SCHEDULE_TIMEOUT);
             rc
-        };
-        if rc == EINPROGRESS.to_errno() {
-            // TCP goes on in the background; the caller drops the socket.
-            return Err(ETIMEDOUT);
-        }
-        to_result(rc)
+        })
     }
 
     /// [`Self::create`] and [`Self::connect_to`].
@@ -196,7 +222,7 @@ impl Socket {
         timeout_ms: u32,
     ) -> Result<Self> {
         let sock = Socket::create(local, opts)?;
-        sock.connect_to(peer, timeout_ms)?;
+        sock.connect_to(peer, timeout_ms, &|| false)?;
         Ok(sock)
     }
 

@@ -232,6 +232,26 @@ fn shutdown() -> Result {
     check(!a.alive(), "the peer sees the end")
 }
 
+/// A peer that says nothing, for its queue of connections is full.
+fn unheard() -> Result {
+    let opts = SockOpts::default();
+    let _listener = Listener::bind(&V4, &opts)?;
+    let mut queue = KVec::new();
+    while let Ok(socket) = Socket::connect(&V4.with_port(0), &V4, &opts, 300) {
+        queue.push(socket, GFP_KERNEL)?;
+        check(queue.len() < 20, "a full queue hears nobody")?;
+    }
+    let socket = Socket::create(&V4.with_port(0), &opts)?;
+    socket.shutdown();
+    let begin = now_ms();
+    let after = |ms: u64| now_ms().wrapping_sub(begin) > ms;
+    let stopped = socket.connect_to(&V4, 20_000, &|| after(100));
+    check(stopped == Err(EINTR), "a connect is stopped")?;
+    check(!after(5_000), "also when its socket was shut down before")?;
+    let ended = Socket::create(&V4.with_port(0), &opts)?.connect_to(&V4, 600, &|| false);
+    check(ended == Err(ETIMEDOUT) && after(600), "nobody is heard for 600 ms")
+}
+
 pub(super) fn run() -> Result {
     let mut raw = [0u8; 28];
     for (to, from) in raw.iter_mut().zip([2, 0, 0x1e, 0x6d, 10, 0, 0, 1]) {
@@ -252,5 +272,6 @@ pub(super) fn run() -> Result {
     basics()?;
     transfer(V4)?;
     transfer(V6)?;
-    shutdown()
+    shutdown()?;
+    unheard()
 }
