@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The module beside the in-tree driver, and after twenty lives of a resource:
-//! what it took it gives back.
+//! After twenty lives of a resource: what the module took it gives back.
 
 use anyhow::{bail, ensure, Result};
 use drbd_tests::scenario::step;
@@ -13,22 +12,6 @@ fn life_of_the_module() {
 
 fn story(cluster: &Cluster) -> Result<()> {
     let alpha = &cluster.alpha;
-    let in_tree = "$(find /lib/modules/$(uname -r)/kernel -name 'drbd.ko*' | head -1)";
-    step("not beside the in-tree driver", || -> Result<()> {
-        alpha.refused(&format!("modprobe lru_cache; insmod {in_tree}"))?;
-        ensure!(
-            alpha.sh("cat /proc/drbd")?.contains("9.90."),
-            "ours is gone"
-        );
-        alpha.sh("rmmod drbd")?;
-        alpha.sh(&format!("insmod {in_tree} && cat /proc/drbd | grep 8.4"))?;
-        alpha.refused("insmod /lib/modules/$(uname -r)/updates/drbd.ko")?;
-        ensure!(
-            alpha.sh("cat /proc/drbd")?.contains("8.4."),
-            "the in-tree driver is gone"
-        );
-        alpha.sh("rmmod drbd && modprobe drbd").map(drop)
-    })?;
     alpha.create_md()?;
     let live = "drbdadm up r0 && drbdadm primary --force r0 \
         && dd if=/dev/zero of=/dev/drbd0 bs=64k count=8 oflag=direct 2>/dev/null \

@@ -21,8 +21,22 @@ fn expect(side: &Side, script: &str, status: i32, words: &[&str]) -> Result<()> 
     Ok(())
 }
 
+/// Of the two drivers the one that came first stays.
+fn one_driver_at_a_time(side: &Side) -> Result<()> {
+    let in_tree = "$(find /lib/modules/$(uname -r)/kernel -name 'drbd.ko*' | head -1)";
+    let is_loaded = |version: &str| side.sh(&format!("grep -F {version} /proc/drbd"));
+    side.refused(&format!("modprobe lru_cache; insmod {in_tree}"))?;
+    is_loaded("9.90.")?;
+    side.sh(&format!("rmmod drbd && insmod {in_tree}"))?;
+    is_loaded("8.4.")?;
+    side.refused("insmod /lib/modules/$(uname -r)/updates/drbd.ko")?;
+    is_loaded("8.4.")?;
+    side.sh("rmmod drbd && modprobe drbd").map(drop)
+}
+
 fn story(cluster: &Cluster) -> Result<()> {
     let alpha = &cluster.alpha;
+    step("beside the in-tree driver", || one_driver_at_a_time(alpha))?;
     step("configuration errors", || -> Result<()> {
         alpha.sh("cp /etc/drbd.conf /etc/good.conf; sed 's/protocol C/protocol Q/' /etc/good.conf > /etc/drbd.conf")?;
         expect(alpha, "drbdadm up r0", 10, &["/etc/drbd.conf:", "Q"])?;
