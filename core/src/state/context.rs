@@ -4,7 +4,7 @@
 //! The rules look at one peer at a time. What they must know beyond its state (configuration, other volumes, the
 //! connection's protocol) is collected here by the engine, so that the rules stay pure and N peers need no new rule.
 
-use super::model::{numbered_enum, Disk};
+use super::model::{numbered_enum, Conn, Disk};
 
 numbered_enum! {
     /// Fencing policy, ordered by how much it demands.
@@ -63,6 +63,18 @@ pub struct Context {
     pub state_sent: bool,
     /// Present while the own disk is `Negotiating`.
     pub negotiating: Option<Negotiated>,
+    /// The own disk is being invalidated, and the resync that fills it anew has not begun: see [`invalidates`].
+    pub invalidated: bool,
+}
+
+/// Whether a disk that is `invalidated`, or was not yet, is in connection state `conn`.
+///
+/// Its generation is the source's until the resync runs. A connection that is lost, or a crash, before that must find it
+/// Inconsistent: two equal generations would be taken for equal data by the next handshake, with every bit set. (The stock
+/// driver does that.) While connected it is Outdated, as it is there: a source that hears of an Inconsistent disk before the
+/// answer to its own request would begin a handshake of its own.
+pub fn invalidates(invalidated: bool, conn: Conn) -> bool {
+    conn == Conn::StartingSyncT || invalidated && conn == Conn::WfSyncUuid
 }
 
 impl Context {
@@ -77,6 +89,7 @@ impl Context {
         other_peer_primary: false,
         state_sent: false,
         negotiating: None,
+        invalidated: false,
     };
 
     /// The fencing policy that counts while the own disk is in state `disk`.

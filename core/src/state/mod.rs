@@ -25,7 +25,7 @@ pub mod summary;
 
 pub use action::{Action, Actions};
 pub use check::{apply, Change, Kind};
-pub use context::{Context, Fencing, Negotiated, OnNoData};
+pub use context::{invalidates, Context, Fencing, Negotiated, OnNoData};
 pub use model::{Conn, Disk, Role, State};
 pub use request::Request;
 pub use sanitize::{sanitize, Warnings};

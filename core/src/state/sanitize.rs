@@ -186,6 +186,9 @@ pub fn sanitize(old: State, new: State, context: &Context) -> Sanitized {
             }
         }
     }
+    if state.conn < Conn::Connected && context.invalidated {
+        state.disk = given_up(state.disk);
+    }
     if state.conn >= Conn::Connected && state.conn < Conn::Ahead {
         state.disk = connected_disk(state.disk);
         state.pdsk = connected_disk(state.pdsk);
@@ -223,14 +226,18 @@ pub fn sanitize(old: State, new: State, context: &Context) -> Sanitized {
 /// known to be old, and must not pass for a good one merely because it is connected. (In the stock
 /// driver it does.)
 fn left_behind(state: State) -> (Disk, Disk) {
-    let old = |disk: Disk| match disk {
+    match state.conn {
+        Conn::WfBitMapT | Conn::WfSyncUuid | Conn::Behind => (given_up(state.disk), state.pdsk),
+        Conn::WfBitMapS | Conn::Ahead => (state.disk, given_up(state.pdsk)),
+        _ => (state.disk, state.pdsk),
+    }
+}
+
+/// A disk whose data is not to be used any more.
+fn given_up(disk: Disk) -> Disk {
+    match disk {
         Disk::Consistent | Disk::Outdated => Disk::Inconsistent,
         other => other,
-    };
-    match state.conn {
-        Conn::WfBitMapT | Conn::WfSyncUuid | Conn::Behind => (old(state.disk), state.pdsk),
-        Conn::WfBitMapS | Conn::Ahead => (state.disk, old(state.pdsk)),
-        _ => (state.disk, state.pdsk),
     }
 }
 

@@ -213,3 +213,34 @@ fn invalidate_copies_everything_again() {
         }
     });
 }
+
+/// The stock driver calls both UpToDate when they meet again, with every bit set.
+#[test]
+fn an_invalidate_that_is_interrupted_goes_on() {
+    each_seed(|seed| {
+        for stop in [Conn::StartingSyncT, Conn::WfSyncUuid, Conn::SyncTarget] {
+            let mut world = primary(seed);
+            writes(&mut world, 0, 10);
+            world.settle();
+            world.resynced_sectors();
+            let request = drbd_core::state::Request::NONE.conn(Conn::StartingSyncT);
+            world.nodes[0].command(crate::admin::Admin::Change {
+                request,
+                asked: false,
+            });
+            world.until("the target gets that far", |world| {
+                world.nodes[0].state().conn == stop
+            });
+            world.disconnect_network();
+            // It fails, and may be on the disk nevertheless.
+            world.write(0, 64, 8);
+            world.finish_io();
+            world.reconnect_network();
+            world.settle();
+            world.assert_in_sync();
+            let sectors = world.nodes[0].vols[0].volume.capacity_sectors();
+            let resynced = world.resynced_sectors();
+            assert!(resynced > sectors * 9 / 10, "{stop:?}: {resynced} sectors");
+        }
+    });
+}

@@ -427,6 +427,7 @@ impl<M: Mem> Volume<M> {
                 self.lost(index, link);
             }
         }
+        self.recheck_refused();
         self.resume_all_postponed();
     }
 

@@ -138,6 +138,7 @@ impl<M: Mem> Volume<M> {
                 self.park_again(op);
             }
         }
+        self.recheck_refused();
     }
 
     /// Gives up the peer's copy of what it did not confirm: now, or when the generation that goes on

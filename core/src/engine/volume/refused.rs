@@ -14,7 +14,7 @@ use crate::{
         mem::Mem,
         op::{flag, Action, Kind, OpId},
     },
-    state::Disk as DiskState,
+    state::{Conn, Disk as DiskState},
 };
 
 impl<M: Mem> Volume<M> {
@@ -59,13 +59,14 @@ impl<M: Mem> Volume<M> {
     }
 
     /// Whether the peer alone has `op`, and it is not known yet that its data belongs to a
-    /// generation that the own disk does not have.
+    /// generation that the own disk does not have. When the connection goes, it will not be known: the end of the
+    /// connection takes back what the peer promised.
     pub(super) fn is_new_to_peer_alone(&self, op: OpId) -> bool {
         let at = self.ops.at(op);
         at.kind == Kind::AppWrite
             && at.has(flag::EXP_BARR_ACK | flag::NET_OK)
             && !at.any(flag::LOCAL_OK)
-            && self.generation_is_open()
+            && (self.generation_is_open() || self.state.conn < Conn::Connected)
     }
 
     /// The own disk is lost, and the peer has not named the generation that goes on without it.
@@ -99,7 +100,8 @@ impl<M: Mem> Volume<M> {
         }
         for op in 0..self.ops.capacity() {
             let at = *self.ops.at(op);
-            if !at.any(flag::REFUSED) || !self.md_is_durable(at.ticket) {
+            let is_settled = self.md_is_durable(at.ticket) && !self.is_new_to_peer_alone(op);
+            if !at.any(flag::REFUSED) || !is_settled {
                 continue;
             }
             self.ops.at_mut(op).clear(flag::REFUSED);

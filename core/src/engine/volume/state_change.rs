@@ -12,7 +12,7 @@ use crate::{
     state::{
         action::{Action, Helper, Side, Thaw},
         after::{after_change, immediate, Facts},
-        apply,
+        apply, invalidates,
         md_flags::MdState,
         Actions, Change, Conn, Disk as DiskState, Kind, Role, Ss, State,
     },
@@ -72,6 +72,7 @@ impl<M: Mem> Volume<M> {
             return;
         }
         self.state = change.new;
+        self.context.invalidated = invalidates(self.context.invalidated, change.new.conn);
         self.follow_peer_data(change.old, now_ms);
         let exchanging = |conn: Conn| matches!(conn, Conn::WfBitMapS | Conn::WfBitMapT);
         if exchanging(change.old.conn) && !exchanging(change.new.conn) {
@@ -218,8 +219,9 @@ impl<M: Mem> Volume<M> {
         };
         let mut md = MdState::of(state, disk.crashed_primary);
         disk.lacks_write &= state.disk > DiskState::Inconsistent;
-        md.consistent &= !disk.lacks_write;
-        md.was_up_to_date &= !disk.lacks_write;
+        let is_bad = disk.lacks_write || self.context.invalidated;
+        md.consistent &= !is_bad;
+        md.was_up_to_date &= !is_bad;
         // What a former Primary wrote and the peer did not confirm is known to the activity log
         // only, and so is what a Primary wrote while it had no disk.
         md.primary |= self.launched_writes > 0 || self.only_copies > 0;

@@ -74,6 +74,7 @@ impl Random {
                 data_unchanged: self.flip(),
             })
             .filter(|_| self.flip()),
+            invalidated: self.rarely(),
         }
     }
 }
