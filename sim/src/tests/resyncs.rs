@@ -244,3 +244,32 @@ fn an_invalidate_that_is_interrupted_goes_on() {
         }
     });
 }
+
+/// What its log covers must not be copied over what was to replace it.
+#[test]
+fn an_invalidated_primary_that_crashes_stays_invalidated() {
+    each_seed(|seed| {
+        let mut world = primary(seed);
+        writes(&mut world, 0, 10);
+        world.settle();
+        world.resynced_sectors();
+        let request = drbd_core::state::Request::NONE.conn(Conn::StartingSyncT);
+        world.nodes[0].command(crate::admin::Admin::Change {
+            request,
+            asked: false,
+        });
+        world.until("the bits are set", |world| {
+            world.nodes[0].state().conn == Conn::WfSyncUuid
+        });
+        world.crash(0, true);
+        world.settle();
+        world.boot(0);
+        world.attach(0, 0);
+        assert_eq!(world.nodes[0].state().disk, Disk::Inconsistent);
+        world.connect(0);
+        world.settle();
+        world.assert_in_sync();
+        let sectors = world.nodes[0].vols[0].volume.capacity_sectors();
+        assert!(world.resynced_sectors() > sectors * 9 / 10);
+    });
+}
