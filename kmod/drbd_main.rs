@@ -68,8 +68,6 @@ module! {
 
 /// The loaded module. Fields are dropped from top to bottom: what uses something comes before it.
 struct Drbd {
-    #[cfg(drbd_selftest)]
-    _selftest: selftest::SelfTest,
     _control: netlink::Control,
     _helpers: helper::Owner,
     _proc: os::procfs::ProcFile,
@@ -80,6 +78,9 @@ struct Drbd {
 impl kernel::Module for Drbd {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let deferred = os::deferred::Queue::new()?;
+        // A thread that drops its own handle leaves that to the queue.
+        #[cfg(drbd_selftest)]
+        selftest::run()?;
         let major = os::disk::Major::register()?;
         let notifier = notify::Notifier::new()?;
         let helpers = helper::Helpers::new()?;
@@ -90,8 +91,6 @@ impl kernel::Module for Drbd {
             os::params::api_version()
         );
         Ok(Drbd {
-            #[cfg(drbd_selftest)]
-            _selftest: selftest::run()?,
             _control: netlink::Control::start(registry)?,
             _helpers: helper::Owner(helpers),
             _proc: proc,

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Self-test of the safe layer: every wrapper runs once, in a virtual machine.
 //!
-//! Built only with `DRBD_SELFTEST=1`. `insmod drbd.ko selftest=/dev/vdb` overwrites that device,
-//! prints one line per check and fails to load when one fails. Afterwards `/dev/drbd0` passes
-//! everything to the device and mirrors writes through a TCP connection to itself, and the netlink
-//! family answers a few commands, so that user space can add load.
+//! Built only with `DRBD_SELFTEST=1`, by `cargo xtask build --selftest`. `insmod drbd.ko selftest=/dev/vdb` overwrites that
+//! device, prints one line per check and fails to load when one fails. The scenario `self_test` plays it.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -12,19 +10,13 @@
 )]
 
 mod blocks;
-mod control;
+mod helpers;
 mod memory;
-mod mirror;
 mod net;
 mod threads;
 
 use crate::os::params;
 use kernel::prelude::*;
-
-/// What stays alive while the module is loaded.
-pub(crate) struct SelfTest {
-    _control: control::Control,
-}
 
 /// Fails the self-test with a line in the log unless `ok`.
 pub(super) fn check(ok: bool, what: &str) -> Result {
@@ -37,18 +29,17 @@ pub(super) fn check(ok: bool, what: &str) -> Result {
     }
 }
 
-/// Runs everything.
-pub(crate) fn run() -> Result<SelfTest> {
+/// Runs everything, while the module is being loaded. `Err`: a check failed; the log says which.
+pub(crate) fn run() -> Result {
     let mut buf = [0; params::HELPER_MAX];
     let path = params::selftest(&mut buf);
     memory::run()?;
     threads::run()?;
     net::run()?;
-    let control = control::run()?;
+    helpers::run()?;
     if !path.is_empty() {
         blocks::run(path)?;
-        control.keep(mirror::Mirror::start(path)?);
     }
     pr_info!("selftest: all passed\n");
-    Ok(SelfTest { _control: control })
+    Ok(())
 }

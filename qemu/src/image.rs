@@ -34,6 +34,9 @@ pub struct Image {
     /// How much longer they may take for everything.
     #[serde(default = "one")]
     pub patience: u32,
+    /// Whether the kernel watches the order of locks (lockdep), until it gives up.
+    #[serde(default)]
+    pub lockdep: bool,
 }
 
 fn one() -> u32 {

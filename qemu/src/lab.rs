@@ -128,6 +128,12 @@ impl Lab {
         self.shared.accel
     }
 
+    /// Whether the kernel of its nodes has lockdep.
+    #[must_use]
+    pub fn has_lockdep(&self) -> bool {
+        self.shared.image.lockdep
+    }
+
     /// Where the consoles' logs are: `NODE.console`.
     #[must_use]
     pub fn log_dir(&self) -> &Path {

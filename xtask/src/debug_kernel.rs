@@ -183,6 +183,7 @@ pub fn place(kernel: &DebugKernel) -> Result<Place> {
         "kernel_args": "pci=noacpi slub_debug=-",
         "memory_factor": 2,
         "patience": 5,
+        "lockdep": true,
     });
     write_atomically(&manifest, &serde_json::to_string_pretty(&description)?)?;
     Ok(Place {

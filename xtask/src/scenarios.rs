@@ -90,6 +90,11 @@ impl Scenarios {
         all.filter(|name| is_wanted(name)).collect()
     }
 
+    /// Whether scenario `name` is wanted.
+    pub fn plays(&self, wanted: Wanted<'_>, name: &str) -> bool {
+        self.select(wanted).contains(&name)
+    }
+
     /// Plays the wanted scenarios one after the other, with the products of `place`.
     ///
     /// # Errors
@@ -224,6 +229,8 @@ mod tests {
         );
         assert_eq!(count(Wanted::Full), 3);
         assert_eq!(count(Wanted::Named("stock")), 1);
+        let stock = "verify::by_stock";
+        assert!(scenarios.plays(Wanted::Full, stock) && !scenarios.plays(Wanted::Subset, stock));
         assert_eq!(scenarios.select(Wanted::These(&["swap"])), ["a::swap"]);
     }
 

@@ -15,6 +15,9 @@ use crate::{build, debug_kernel, fuzz, package, sim, tidy, workspace};
 /// What a run without `--full` is to take at most, from a fresh clone on two cores.
 const BUDGET_SECONDS: f64 = 45.0 * 60.0;
 
+/// The scenario that needs the module with its self-test.
+const SELF_TEST: &str = "self_test::self_test";
+
 /// How it is decided which scenarios a run plays.
 const ABOUT_SCENARIOS: &str = "\
 Scenarios with virtual machines are the tests in tests/tests/scenarios. One with the attribute
@@ -39,9 +42,9 @@ pub struct Options {
     /// Play every scenario but those that this build has passed already, and try the packages in a fresh Debian.
     #[arg(long, conflicts_with_all = ["no_vm", "only"])]
     pub full: bool,
-    /// Play ten chosen scenarios on a kernel with KASAN and lockdep, and run nothing else; the first time, that kernel
-    /// is compiled for half an hour or more.
-    #[arg(long, conflicts_with_all = ["no_vm", "only", "full"])]
+    /// Play ten chosen scenarios (or those of --only) on a kernel with KASAN and lockdep, and run nothing else; the first
+    /// time, that kernel is compiled for half an hour or more.
+    #[arg(long, conflicts_with_all = ["no_vm", "full"])]
     pub debug_kernel: bool,
     /// Tell which scenarios there are, and run nothing.
     #[arg(long, conflicts_with_all = ["no_vm", "only", "full", "debug_kernel"])]
@@ -50,13 +53,11 @@ pub struct Options {
 
 impl Options {
     fn wanted(&self) -> Wanted<'_> {
-        if self.debug_kernel {
-            return Wanted::These(&debug_kernel::SCENARIOS);
-        }
-        match (&self.only, self.full) {
-            (Some(part), _) => Wanted::Named(part),
-            (None, true) => Wanted::Full,
-            (None, false) => Wanted::Subset,
+        match &self.only {
+            Some(part) => Wanted::Named(part),
+            None if self.debug_kernel => Wanted::These(&debug_kernel::SCENARIOS),
+            None if self.full => Wanted::Full,
+            None => Wanted::Subset,
         }
     }
 }
@@ -173,7 +174,12 @@ pub fn run(options: &Options) -> Result<()> {
             } else {
                 Place::usual()?
             };
-            Scenarios::build()?.play(options.wanted(), &place)
+            let scenarios = Scenarios::build()?;
+            if scenarios.plays(options.wanted(), SELF_TEST) && !options.debug_kernel {
+                let env = crate::env::Env::current()?;
+                crate::module::build(&env, crate::module::Flavour::SelfTest)?;
+            }
+            scenarios.play(options.wanted(), &place)
         });
     }
     table.print();

@@ -51,6 +51,7 @@ mod refusals;
 mod resize;
 mod resync_after;
 mod resync_pace;
+mod self_test;
 mod split_brain_policies;
 mod split_brain_refused;
 mod stock_peer;
