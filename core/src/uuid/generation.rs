@@ -111,13 +111,15 @@ impl GenUuids {
         self.drop_bitmap();
     }
 
-    /// A resync to here ended without failed blocks: take the peer's names, known since before the resync. The result
-    /// equals what [`GenUuids::finish_as_source`] leaves on the other side.
+    /// A resync to here ended without failed blocks: take the peer's names, known since before the resync or told during it.
+    /// The result equals what [`GenUuids::finish_as_source`] leaves on the other side.
     pub fn finish_as_target(&mut self, peer: &GenUuids, primary: bool) {
         let sync = self.current;
         self.bitmap = peer.bitmap;
         self.history = peer.history;
-        self.rotate_bitmap(sync);
+        if !same(peer.bitmap, sync) {
+            self.rotate_bitmap(sync);
+        }
         self.set_current(peer.current, primary);
         self.drop_bitmap();
     }

@@ -29,7 +29,7 @@ pub(super) enum PeerGeneration {
     },
     /// The connection broke before the peer did: nothing was written since.
     Missed,
-    /// It was waited for in vain, and something may have been written since: the own disk lacks that.
+    /// The peer names none, or it was waited for in vain, and something may have been written since: the own disk lacks that.
     Unnamed,
 }
 
@@ -62,6 +62,10 @@ impl<M: Mem> Volume<M> {
                     until_ms: now_ms.saturating_add(GENERATION_WAIT_MS),
                 };
                 self.todo(Todo::RESYNC);
+            } else {
+                // It goes on under the name it has, which may be that of the own disk: a peer that crashed at the end of a
+                // resync does not know that this node got everything.
+                self.peer_generation = PeerGeneration::Unnamed;
             }
         }
     }
@@ -98,8 +102,11 @@ impl<M: Mem> Volume<M> {
         }
     }
 
-    /// The name is known now.
-    pub(super) fn name_generation(&mut self) {
+    /// The peer told its UUIDs, and `known` was the exposed one until then: the name is known now, unless it has none.
+    pub(super) fn name_generation(&mut self, known: u64) {
+        if self.wrote_elsewhere() && same(known, self.exposed_uuid) {
+            return;
+        }
         let awaited = self.awaits_generation();
         self.peer_generation = PeerGeneration::Named;
         if awaited {
@@ -187,7 +194,7 @@ mod tests {
             let mut peer = rig::Peer::default();
             let mut volume = unnamed(&mut peer);
             if named {
-                volume.name_generation();
+                volume.name_generation(NEW);
             }
             let mut disk = rig::disk(8 * 1024);
             disk.set_uuids(told(OLD, 0).uuids);
@@ -202,5 +209,29 @@ mod tests {
             let disk = volume.state.disk;
             assert_eq!(disk == DiskState::Diskless, !named, "{disk:?}");
         }
+    }
+
+    /// A peer that crashed at the end of a resync has the generation of the own disk, and a bitmap UUID: it begins no other.
+    #[test]
+    fn a_peer_that_begins_no_generation_is_not_waited_for() {
+        let mut peer = rig::Peer::default();
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        volume.peer.uuids = Some(told(OLD, 0x10));
+        volume.disk = None;
+        volume.hard(&mut peer, 0, |state| state.disk = DiskState::Diskless);
+        assert!(!volume.awaits_generation() && volume.wrote_elsewhere());
+        // It tells the same again, since a disk is being attached here; and the connection breaks before it has judged that.
+        assert!(volume.uuids_received(told(OLD, 0x10), &mut peer, 0).is_ok());
+        let mut disk = rig::disk(8 * 1024);
+        disk.set_uuids(told(OLD, 0).uuids);
+        volume.disk = Some(disk);
+        volume.context.negotiating = Some(Negotiated {
+            disk: DiskState::UpToDate,
+            pdsk: DiskState::Unknown,
+            data_unchanged: true,
+        });
+        volume.hard(&mut peer, 0, |state| state.disk = DiskState::Negotiating);
+        volume.set_conn(Conn::NetworkFailure, &mut peer, 0);
+        assert_eq!(volume.state.disk, DiskState::Diskless);
     }
 }

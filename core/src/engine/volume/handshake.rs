@@ -13,7 +13,8 @@ use crate::{
             exposes_after_wait, must_answer, on_state, on_uuids, Accepted, StateFacts,
             StateReaction, UuidsReaction,
         },
-        AfterSplitBrain, Compared, Demotion, Handshake, Meeting, Outcome, PeerUuids, UuidFlags,
+        AfterSplitBrain, Compared, Demotion, Fix, Handshake, Meeting, Outcome, PeerUuids,
+        UuidFlags, Verdict,
     },
     wire::{
         command::Command, dialect::Features, packet::Packet, sizes::DdsFlags, sync_param::SyncParam,
@@ -186,6 +187,7 @@ impl<M: Mem> Volume<M> {
             .filter(|_| self.has_disk())
             .map(|disk| disk.uuids());
         let apv = self.context.apv;
+        let known = self.exposed_uuid;
         self.hear_generation(&told);
         match on_uuids(self.state, apv, own.as_ref(), self.exposed_uuid, &told) {
             UuidsReaction::WrongData { .. } => return Err(Refusal::WrongData),
@@ -204,7 +206,7 @@ impl<M: Mem> Volume<M> {
         if exposes_after_wait(self.state) {
             self.exposed_uuid = told.uuids.current;
         }
-        self.name_generation();
+        self.name_generation(known);
         Ok(())
     }
 
@@ -348,6 +350,12 @@ impl<M: Mem> Volume<M> {
             fix.apply(&mut own, &mut peer.uuids);
             disk.set_uuids(own);
             self.todo(Todo::METADATA);
+        }
+        if fix == Fix::FinishOwn && met.comparison.verdict == Verdict::BitmapSource {
+            // Nothing but the bitmap UUID told this data, which may have gone on since, from that of the target. Until the
+            // resync runs an interruption would leave two equal generations. (In the stock driver it does; and a peer whose
+            // disk is being attached hears the UUIDs only now, and finds them equal.)
+            self.new_current_uuid();
         }
     }
 
@@ -510,5 +518,51 @@ mod tests {
         for good in [DiskState::Outdated, DiskState::Consistent] {
             assert_eq!(told(good), UuidFlags(0), "{good:?}");
         }
+    }
+
+    /// The target finished, lost its disk, and attaches it again; this node, whose data went on, saw nothing of the end. An
+    /// interruption from here on finds two generations, not one, and so does the peer, which hears of the UUIDs only now.
+    #[test]
+    fn a_source_that_missed_the_end_goes_on_in_a_generation_of_its_own() {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        let (current, sync, older) = (0x1000, 0x2000, 0x3000);
+        let target = GenUuids {
+            current,
+            bitmap: 0,
+            history: [sync, older],
+        };
+        volume.disk.as_mut().unwrap().set_uuids(GenUuids {
+            current: current | 1,
+            bitmap: sync,
+            history: [older, 0],
+        });
+        volume.state.pdsk = DiskState::Diskless;
+        volume.peer.uuids = Some(PeerUuids {
+            uuids: target,
+            dirty_bits: 0,
+            flags: UuidFlags(0),
+        });
+        let told = State {
+            role: Role::Secondary,
+            peer: Role::Primary,
+            conn: Conn::Connected,
+            disk: DiskState::Negotiating,
+            pdsk: DiskState::UpToDate,
+            ..volume.state
+        };
+        assert!(volume.state_received(told, &mut peer, 0).is_ok());
+        assert_eq!(volume.state.conn, Conn::WfBitMapS);
+        let own = volume.disk.as_ref().unwrap().uuids();
+        assert_ne!(own.current & !1, current);
+        assert_eq!((own.bitmap & !1, own.history[0]), (current, sync));
+        // Held until they are durable.
+        let tells = |peer: &rig::Peer| {
+            let uuids = |packet: &&Packet| matches!(packet, Packet::Uuids(_));
+            peer.controls.iter().filter(uuids).count()
+        };
+        assert_eq!(tells(&peer), 0);
+        rig::write_metadata(&mut volume, &mut peer);
+        assert_eq!(tells(&peer), 1);
     }
 }
