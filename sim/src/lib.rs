@@ -24,6 +24,7 @@ mod metadata;
 mod model;
 mod net;
 mod node;
+mod parted;
 mod receive;
 mod reconfigure;
 mod run;

@@ -10,6 +10,7 @@ use super::{
     disk::Payload,
     durability::Unflushed,
     node::{AppReq, Completion, Node, Phase},
+    parted::Parted,
     sectors::Sectors,
 };
 use drbd_core::{
@@ -80,6 +81,7 @@ pub(crate) struct Model {
     disks: [Vec<Disk>; 2],
     /// `[node][volume]`
     pub(crate) unflushed: [Vec<Unflushed>; 2],
+    parted: Parted,
     /// Counts requests and completions.
     order: u64,
     /// Writes of the application that failed.
@@ -99,6 +101,7 @@ impl Model {
             late: Vec::new(),
             disks: [0, 1].map(|_| vec![Disk::Diskless; volumes]),
             unflushed: [0, 1].map(|_| vec![Unflushed::default(); volumes]),
+            parted: Parted::new(volumes),
             order: 0,
             failed: 0,
             completed: 0,
@@ -193,6 +196,9 @@ impl Model {
             && pending.changes == node.vols[v].changes
             && pending.phase == node.phase;
         let unchanged = pending.changes == node.vols[v].changes;
+        if unchanged && req.action != Action::Flush {
+            self.parted.wrote(n, v, nodes);
+        }
         let own = pending.own && unchanged && node.vols[v].volume.state().disk == Disk::UpToDate;
         let written = steady && pending.mirrored == Some(ReplicationProtocol::C);
         if self.dual && !steady && pending.mirrored.is_some() && req.action != Action::Flush {
@@ -354,6 +360,7 @@ impl Model {
 
     /// A node that became UpToDate as a target has the source's data.
     pub(crate) fn observe(&mut self, nodes: &[Node; 2]) {
+        self.parted.look(nodes);
         self.late
             .retain(|late| nodes[1 - late.node].phase == late.phase);
         for (n, node) in nodes.iter().enumerate() {

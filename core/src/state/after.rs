@@ -32,6 +32,11 @@ pub struct Facts {
     pub grew_before_negotiation: bool,
     /// Whether a new data generation waits for I/O to be resumed.
     pub new_uuid_deferred: bool,
+    /// Whether the peer's disk may have the current generation although a bitmap UUID says what it had: a resync from here
+    /// began since, and may have ended there without this node's knowing.
+    pub peer_may_have_current: bool,
+    /// As the source: whether all that the target lacks was sent, acknowledged or not, so that it may have finished.
+    pub everything_sent: bool,
     /// Whether the target of a resync from here said that it has everything, and this node has not
     /// ended the resync yet.
     pub target_finished: bool,
@@ -51,8 +56,17 @@ impl Facts {
             force_detach: false,
             grew_before_negotiation: false,
             new_uuid_deferred: false,
+            peer_may_have_current: false,
+            everything_sent: true,
             target_finished: false,
         }
+    }
+
+    /// Whether what is written here without the peer needs a generation of its own: the peer may have the current one, and
+    /// may go on with it too. (The stock driver looks at the bitmap UUID alone, and of two nodes that went on with the same
+    /// generation, one overwrites the other without a word of split brain.)
+    pub fn needs_generation(&self) -> bool {
+        self.bitmap_uuid_clear || self.peer_may_have_current
     }
 
     /// Whether both nodes can end a verify before the end of the device.
@@ -245,7 +259,7 @@ pub fn lost_peer_data(old: Disk, new: Disk) -> bool {
 /// the peer's and be overwritten without a word of split brain. (The stock driver lets that happen.) If the target was
 /// not finished the price is a full resync.
 fn missed_end(old: State, new: State, facts: &Facts, actions: &mut Actions) -> Facts {
-    let lost = new.conn < Conn::Connected && new.pdsk == Disk::Unknown;
+    let lost = new.conn < Conn::Connected && new.pdsk == Disk::Unknown && facts.everything_sent;
     // The disk was finished before it went: what is written from here on it does not have.
     let gone = facts.target_finished && new.pdsk < Disk::Inconsistent;
     let missed = source_syncs(old.conn) && !source_syncs(new.conn) && (lost || gone);
@@ -267,7 +281,7 @@ fn left_ahead(old: State, new: State) -> bool {
 
 /// New data generations because the peer's copy is gone or never was.
 fn peer_data(old: State, new: State, facts: &Facts, actions: &mut Actions) {
-    let may_diverge = facts.bitmap_uuid_clear && new.disk >= Disk::UpToDate;
+    let may_diverge = facts.needs_generation() && new.disk >= Disk::UpToDate;
     let someone_primary = new.role == Role::Primary || new.peer == Role::Primary;
     let mut bumped = false;
     let lost = lost_peer_data(old.pdsk, new.pdsk) && someone_primary;
@@ -372,7 +386,7 @@ pub fn after_role_change(new: State, forced: bool, facts: &Facts) -> Actions {
     if new.role == Role::Primary && has_disk(new) {
         let alone = new.conn < Conn::Connected || new.pdsk <= Disk::Failed;
         actions.push_if(
-            forced || alone && facts.bitmap_uuid_clear,
+            forced || alone && facts.needs_generation(),
             Action::NewCurrentUuid,
         );
     }

@@ -97,14 +97,14 @@ pub fn finished(now: State, failed: u64) -> Option<Finished> {
 
 /// The state to ask for (hard) when the connection is lost, `conn` being the failure.
 ///
-/// A source with nothing left to send (`all_in_sync`: no dirty bits, before the writes in flight are marked) cannot
-/// know whether the target has finished, so that the peer's disk becomes unknown instead of staying Inconsistent:
-/// else a fence-peer handler would not be called for a peer that may be promoted, and no new generation begun.
-pub fn lost(now: State, conn: Conn, all_in_sync: bool) -> State {
+/// A source with nothing left to send cannot know whether the target has finished, and one that was asked for nothing yet
+/// whether the target has begun (`may_be_good`): the peer's disk becomes unknown instead of staying Inconsistent. Else a
+/// fence-peer handler would not be called for a peer that may be promoted, and no new generation begun.
+pub fn lost(now: State, conn: Conn, may_be_good: bool) -> State {
     let source = matches!(now.conn, Conn::SyncSource | Conn::PausedSyncS);
     State {
         conn,
-        pdsk: if source && all_in_sync {
+        pdsk: if source && may_be_good {
             Disk::Unknown
         } else {
             now.pdsk

@@ -57,14 +57,18 @@ impl GenUuids {
         self.bitmap & PRIMARY != 0
     }
 
-    /// Begins a new data generation: the bitmap counts from the old one. Has to reach the disk at once.
+    /// Begins a new data generation. Has to reach the disk at once.
     ///
-    /// Returns false when a bitmap UUID was overwritten, which deserves a warning.
-    pub fn new_current(&mut self, random: u64, primary: bool) -> bool {
-        let unset = self.bitmap == 0;
-        self.bitmap = self.current;
+    /// The bitmap counts from the old one, or from where it counts already: then the old one goes into the history. (The stock
+    /// driver overwrites a bitmap UUID, and a peer whose data is that old knows nobody any more.)
+    pub fn new_current(&mut self, random: u64, primary: bool) {
+        if self.bitmap == 0 {
+            self.bitmap = self.current;
+        } else {
+            let [younger, _] = self.history;
+            self.history = [self.current, younger];
+        }
         self.set_current(random, primary);
-        unset
     }
 
     /// Moves the bitmap UUID into the history; nothing happens when there is none.
@@ -91,13 +95,29 @@ impl GenUuids {
     }
 
     /// A resync from here begins: returns the sync UUID to send. Has to reach the disk first.
+    ///
+    /// The first of a generation is named after it, so that [`GenUuids::resync_began`] knows it again. (The stock driver takes
+    /// any random number.)
     pub fn start_as_source(&mut self, random: u64) -> u64 {
         let sync = match self.bitmap {
-            0 | JUST_CREATED => random,
+            0 | JUST_CREATED => {
+                // One step is what a resync that starts again adds.
+                let steps = (random / SYNC_OFFSET).max(2);
+                (self.current & !PRIMARY).wrapping_add(steps.wrapping_mul(SYNC_OFFSET))
+            }
             bitmap => bitmap.wrapping_add(SYNC_OFFSET),
         };
         self.rotate_bitmap(sync);
         sync
+    }
+
+    /// Whether a resync from here began in the current generation, so that the peer may have that, whatever the bitmap UUID says.
+    /// Not seen of one that the stock driver began, if it was the first of the generation.
+    pub fn resync_began(&self) -> bool {
+        let [younger, _] = self.history;
+        let of_current = self.bitmap.wrapping_sub(self.current & !PRIMARY) % SYNC_OFFSET == 0;
+        let again = same(younger.wrapping_add(SYNC_OFFSET), self.bitmap);
+        self.bitmap != 0 && (of_current || again)
     }
 
     /// A resync to here begins with this sync UUID: until it ends the data has this name.
@@ -238,22 +258,43 @@ mod tests {
     }
 
     #[test]
-    fn a_first_sync_uses_a_random_uuid() {
+    fn a_first_sync_is_named_after_its_generation() {
         for bitmap in [0, JUST_CREATED] {
             let mut source = gen(0x1001, bitmap, [0, 0]);
-            assert_eq!(source.start_as_source(0xdead), 0xdead);
+            assert_eq!(
+                source.start_as_source(0xdead_0000_0000_1234),
+                0xdead_0000_0000_1000
+            );
             assert_eq!(source.history, [bitmap, 0]);
+        }
+    }
+
+    #[test]
+    fn a_resync_since_the_generation_began_is_known_again() {
+        for random in [0, SYNC_OFFSET, u64::MAX] {
+            let mut own = gen(0x1001, 0, [0x30, 0x40]);
+            assert!(!own.resync_began());
+            own.start_as_source(random);
+            assert!(own.resync_began());
+            own.new_current(0x2222, true);
+            assert!(!own.resync_began(), "{own:x?}");
+            own.start_as_source(random);
+            assert!(own.resync_began());
+            own.finish_as_source();
+            assert!(!own.resync_began());
+            own.new_current(0x3332, true);
+            assert!(!own.resync_began());
         }
     }
 
     #[test]
     fn a_new_generation_counts_from_the_old_one() {
         let mut own = gen(0x1001, 0, [0x30, 0x40]);
-        assert!(own.new_current(0x2222, true));
+        own.new_current(0x2222, true);
         assert_eq!(own, gen(0x2223, 0x1001, [0x30, 0x40]));
         assert!(own.was_primary_at_split());
-        assert!(!own.new_current(0x3331, false));
-        assert_eq!(own, gen(0x3330, 0x2223, [0x30, 0x40]));
+        own.new_current(0x3331, false);
+        assert_eq!(own, gen(0x3330, 0x1001, [0x2223, 0x30]));
     }
 
     #[test]

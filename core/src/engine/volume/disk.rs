@@ -109,6 +109,9 @@ pub struct Disk<M: Mem> {
     pub(crate) failed: bool,
     /// It did not take a write that the peer's disk may have, and the state does not say so yet.
     pub(crate) lacks_write: bool,
+    /// A resync from here may have ended at the peer, or not begun there, so that it has the current generation whatever the
+    /// bitmap UUID says.
+    pub(crate) peer_may_have_current: bool,
     /// A request to write all dirty bitmap pages, with the page to go on with.
     pub(crate) writeout: Option<u32>,
     pub(crate) writeout_failed: bool,
@@ -162,6 +165,7 @@ impl<M: Mem> Disk<M> {
             sealed: false,
             failed: false,
             lacks_write: false,
+            peer_may_have_current: false,
             writeout: None,
             writeout_failed: false,
             bulk: None,
@@ -268,6 +272,11 @@ impl<M: Mem> Disk<M> {
             bitmap: sb.peers.get(self.slot()).map_or(0, |peer| peer.bitmap_uuid),
             history: [h0, h1],
         }
+    }
+
+    /// Whether what is written here without the peer needs a generation of its own.
+    pub(crate) fn needs_generation(&self) -> bool {
+        self.uuids().bitmap == 0 || self.peer_may_have_current
     }
 
     pub(crate) fn set_uuids(&mut self, uuids: GenUuids) {

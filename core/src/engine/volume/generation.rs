@@ -96,7 +96,11 @@ impl<M: Mem> Volume<M> {
             self.peer_generation,
             PeerGeneration::Missed | PeerGeneration::Unnamed
         );
-        let continues = same(told.uuids.bitmap, self.exposed_uuid) && told.uuids.current & 1 == 0;
+        // The bitmap of a peer that has one goes on counting from there, and what it went on from is in its history.
+        let [younger, _] = told.uuids.history;
+        let follows = [told.uuids.bitmap, younger];
+        let continues = follows.iter().any(|uuid| same(*uuid, self.exposed_uuid))
+            && told.uuids.current & 1 == 0;
         if unheard && continues {
             self.exposed_uuid = told.uuids.current;
         }

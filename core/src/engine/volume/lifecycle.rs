@@ -129,6 +129,7 @@ impl<M: Mem> Volume<M> {
         };
         let found = attach(self.state, md, facts, &self.context);
         disk.crashed_primary = found.crashed_primary;
+        disk.peer_may_have_current = disk.uuids().resync_began();
         self.degraded = found.degraded;
         self.context.negotiating = found.negotiating;
         if found.negotiating.is_some() {
@@ -338,15 +339,8 @@ impl<M: Mem> Volume<M> {
     pub fn disconnecting(&mut self, failure: Conn, link: &mut dyn Link, now_ms: u64) {
         self.peer.linked = false;
         if self.state.conn > Conn::WfConnection {
-            // The target may have finished if everything dirty was sent, acknowledged or not.
-            let dirty = self.disk.as_ref().map_or(0, |disk| disk.out_of_sync_bits());
-            let unacked = self
-                .resync
-                .unacked_sectors
-                .div_ceil(crate::meta::SECTORS_PER_BIT);
-            // It cannot have without its UUID.
-            let told = self.pending_sync_uuid.is_none();
-            let wanted = crate::state::resync::lost(self.state, failure, told && dirty <= unacked);
+            let may_be_good = self.everything_sent() || !self.resync.target_seen;
+            let wanted = crate::state::resync::lost(self.state, failure, may_be_good);
             let _ = self.change(wanted, Kind::Hard, link, now_ms);
         }
         for op in 0..self.ops.capacity() {

@@ -473,6 +473,10 @@ impl<M: Mem> Volume<M> {
         }
         if resync && matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS) {
             self.resync.target_seen = true;
+            // It asks when the sync UUID, the name of what it has until the end, is on its disk.
+            if let Some(disk) = self.disk.as_mut() {
+                disk.peer_may_have_current = false;
+            }
         }
         if kind == PeerReadKind::Verify {
             self.verify_asked(sector);

@@ -50,7 +50,7 @@ impl<M: Mem> Volume<M> {
         if self.state.disk != DiskState::UpToDate || own.is_none() {
             return;
         }
-        if own.is_some_and(|disk| disk.uuids().bitmap == 0) {
+        if own.is_some_and(|disk| disk.needs_generation()) {
             self.new_current_uuid();
         }
         if self.uuid_hold.is_some() && !at.any(flag::COMPLETING | flag::DONE_UPPER) {

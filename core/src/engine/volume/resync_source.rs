@@ -75,6 +75,15 @@ impl<M: Mem> Volume<M> {
         self.resync.of_growth || self.dirty_bits() <= self.resync.failed_bits
     }
 
+    /// Whether everything dirty was sent, acknowledged or not: the target may have finished. It cannot have without its UUID.
+    pub(super) fn everything_sent(&self) -> bool {
+        let unacked = self
+            .resync
+            .unacked_sectors
+            .div_ceil(crate::meta::SECTORS_PER_BIT);
+        self.pending_sync_uuid.is_none() && self.dirty_bits() <= unacked
+    }
+
     /// The target is done; so is this node as soon as no bit is left. Acknowledged writes whose
     /// local half is still under way clear theirs when they end.
     pub(super) fn finish_source_when_clean(&mut self, link: &mut dyn Link) {

@@ -53,13 +53,16 @@ impl<M: Mem> Volume<M> {
     }
 
     pub(super) fn facts(&self) -> Facts {
-        let bitmap_uuid = self.disk.as_ref().map_or(0, |disk| disk.uuids().bitmap);
+        let disk = self.disk.as_ref();
+        let bitmap_uuid = disk.map_or(0, |disk| disk.uuids().bitmap);
         Facts {
             apv: self.context.apv,
             bitmap_uuid_clear: bitmap_uuid == 0,
             force_detach: self.force_detach,
             call_io_error_helper: self.calls_io_error_helper(),
             new_uuid_deferred: self.new_uuid_deferred,
+            peer_may_have_current: disk.is_some_and(|disk| disk.peer_may_have_current),
+            everything_sent: self.everything_sent(),
             target_finished: self.peer.target_finished,
             others_in_handshake: self.others_in_handshake,
             grew_before_negotiation: self.sizing.grew_before_negotiation,
@@ -117,7 +120,7 @@ impl<M: Mem> Volume<M> {
         let one_generation = self
             .disk
             .as_ref()
-            .is_some_and(|disk| disk.uuids().bitmap == 0);
+            .is_some_and(|disk| disk.needs_generation());
         let serves = now.conn >= Conn::Connected && now.peer == Role::Primary;
         (now.role == Role::Primary || serves) && attached && alone && one_generation
     }
@@ -178,7 +181,7 @@ impl<M: Mem> Volume<M> {
             }
             Action::NewCurrentUuid => self.new_current_uuid(),
             Action::DeferNewCurrentUuid => {
-                let one_generation = self.facts().bitmap_uuid_clear;
+                let one_generation = self.facts().needs_generation();
                 // suspend-io alone lets end what has begun.
                 if one_generation && !self.is_frozen() {
                     self.new_current_uuid();
@@ -262,8 +265,9 @@ impl<M: Mem> Volume<M> {
             return;
         };
         let mut uuids = disk.uuids();
-        let _ = uuids.new_current(random, primary);
+        uuids.new_current(random, primary);
         disk.set_uuids(uuids);
+        disk.peer_may_have_current = false;
         self.uuid_hold = Some(disk.version);
         // Whatever state the connection is in: a peer must not go on with a name that is gone.
         if self.peer.linked {
@@ -284,6 +288,7 @@ impl<M: Mem> Volume<M> {
         let mut uuids = disk.uuids();
         let sync = uuids.start_as_source(random);
         disk.set_uuids(uuids);
+        disk.peer_may_have_current = true;
         self.uuid_hold = Some(disk.version);
         self.pending_sync_uuid = Some(sync);
         self.todo(Todo::METADATA);

@@ -31,6 +31,7 @@ struct Node {
     uuids: GenUuids,
     md: u32,
     crashed_primary: bool,
+    peer_may_have_current: bool,
     discard_my_data: bool,
     peer: Option<PeerUuids>,
     blocks: [u32; BLOCKS],
@@ -68,6 +69,7 @@ impl Pair {
             },
             md: 0x11,
             crashed_primary: false,
+            peer_may_have_current: false,
             discard_my_data: false,
             peer: None,
             blocks: [0; BLOCKS],
@@ -113,6 +115,7 @@ impl Pair {
         self.nodes[node].state = change.new;
         let facts = Facts {
             bitmap_uuid_clear: self.nodes[node].uuids.bitmap == 0,
+            peer_may_have_current: self.nodes[node].peer_may_have_current,
             ..Facts::of(change.new)
         };
         self.act(node, &immediate(&change, &facts));
@@ -135,14 +138,13 @@ impl Pair {
                     it.md = MdState::of(it.state, false).to_v08(it.md);
                 }
                 Action::NewCurrentUuid => {
-                    assert!(
-                        it.uuids.new_current(random, primary),
-                        "a bitmap UUID was overwritten"
-                    );
+                    it.uuids.new_current(random, primary);
+                    it.peer_may_have_current = false;
                 }
                 Action::FinishSourceUuids => it.uuids.finish_as_source(),
                 Action::SendSyncUuid => {
                     it.uuids.start_as_source(random);
+                    it.peer_may_have_current = it.uuids.resync_began();
                 }
                 Action::SendUuids if it.state.conn >= Conn::Connected => {
                     self.nodes[other(node)].peer = Some(self.told_uuids(node));
@@ -194,6 +196,7 @@ impl Pair {
         };
         let attached = attach(now, MdState::from_v08(it.md), facts, &C);
         it.crashed_primary = attached.crashed_primary;
+        it.peer_may_have_current = true;
         it.discard_my_data = false;
         it.peer = None;
         it.state = now;
@@ -263,6 +266,7 @@ impl Pair {
         it.uuids.set_primary(it.state.role == Role::Primary);
         let facts = Facts {
             bitmap_uuid_clear: it.uuids.bitmap == 0,
+            peer_may_have_current: it.peer_may_have_current,
             ..Facts::of(it.state)
         };
         let actions = after_role_change(it.state, false, &facts);
