@@ -11,7 +11,7 @@ use drbd_core::{
         promotion::{Promotion, Step},
         volume::{AttachError, Begin, End, Resize, ResizeRefusal},
     },
-    state::{Conn, Disk, Request, Role, Ss},
+    state::{Conn, Disk, Request, Role, Ss, State},
     wire::packet::Packet,
 };
 
@@ -202,7 +202,7 @@ impl Node {
             // A Primary without any disk that takes its old one may begin a split brain: the
             // peer's generation may have become another one.
             let state = vol.volume.state();
-            if state.role == Role::Primary && state.pdsk != Disk::UpToDate {
+            if is_blind(state) {
                 return self.finish(Err("blind".into()));
             }
             if vol.md_late.is_some() {
@@ -367,4 +367,12 @@ impl Node {
             }
         }
     }
+}
+
+/// Whether a disk that is attached here may be older than what the peer has, and nobody would know: this is a Primary, and the
+/// peer's data is out of sight. An Inconsistent peer has nothing newer.
+pub(crate) fn is_blind(state: State) -> bool {
+    let served = state.pdsk == Disk::UpToDate;
+    let worse = state.conn == Conn::Connected && state.pdsk == Disk::Inconsistent;
+    state.role == Role::Primary && !served && !worse
 }

@@ -5,7 +5,7 @@
 //! when the faults stop everything comes to rest: Connected, UpToDate, equal, nothing left over.
 
 use super::{
-    admin::Admin,
+    admin::{is_blind, Admin},
     dual,
     heap::Rng,
     keep::Keep,
@@ -14,7 +14,7 @@ use super::{
 };
 use drbd_core::{
     meta::Format,
-    state::{Conn, Disk, Role},
+    state::{Conn, Disk},
     wire::handshake::ReplicationProtocol,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -239,11 +239,13 @@ impl Play {
                 world.nodes[n].resume_sync(now);
                 for v in 0..self.volumes {
                     let state = world.nodes[n].vols[v].volume.state();
-                    let blind = state.role == Role::Primary && state.pdsk != Disk::UpToDate;
-                    if state.disk == Disk::Diskless && !blind {
+                    if state.disk == Disk::Diskless && !is_blind(state) {
                         world.nodes[n].command(Admin::Attach(v, 0));
                         world.settle();
                         let attached = world.nodes[n].admin_result.take();
+                        if world.trace {
+                            eprintln!("  {n}: attach {v}: {attached:?}");
+                        }
                         let refusals = ["refused", "WouldShrink"];
                         refused |= attached.is_some_and(|result| {
                             result.is_err_and(|why| refusals.contains(&why.as_str()))

@@ -144,6 +144,8 @@ pub mod flag {
     pub const POSTPONED: u64 = 1 << 33;
     /// Two Primaries: the peer's write is not carried out, and was answered so.
     pub const REJECTED: u64 = 1 << 34;
+    /// Of a rejected write: the answer waits for the own disk.
+    pub const WITHHELD: u64 = 1 << 40;
     /// The disk was given up before it answered: the slot is kept until it does.
     pub const LATE: u64 = 1 << 27;
     /// disk-timeout: the disk has had it since `disk_ms`, if not longer.

@@ -100,8 +100,21 @@ impl<M: Mem> Volume<M> {
     /// barrier behind it is not acknowledged before the peer has that one: until then a stock peer
     /// counts its write in.
     pub(super) fn reject(&mut self, op: OpId, answer: Command, link: &mut dyn Link) {
-        let ack = self.ack_of(op);
-        self.acknowledge(answer, ack, link);
+        // A superseded write is complete when the peer hears of it: nobody may read here what was before both. (The stock
+        // driver answers at once.)
+        let at = *self.ops.at(op);
+        let lands = |own: &Op| unanswered(own) && own.any(flag::LOCAL_PENDING);
+        let is_superseded = answer == Command::Superseded;
+        let own = self
+            .ranges
+            .first_overlap(&self.ops, at.sector, at.end(), lands);
+        if is_superseded && own.is_some() {
+            self.ops.at_mut(op).set(flag::WITHHELD);
+            self.withheld = self.withheld.saturating_add(1);
+        } else {
+            let ack = self.ack_of(op);
+            self.acknowledge(answer, ack, link);
+        }
         let epoch = link.peer_write_rejected();
         let at = self.ops.at_mut(op);
         at.epoch = epoch;
@@ -113,8 +126,29 @@ impl<M: Mem> Volume<M> {
         self.wait_in_range(op);
     }
 
+    /// The own write `own` left the disk: the peer hears that writes of it were superseded. Any context.
+    #[inline(never)]
+    pub(super) fn answer_superseded(&mut self, own: OpId, link: &mut dyn Link) {
+        let (sector, end) = (self.ops.at(own).sector, self.ops.at(own).end());
+        let waits = |op: &Op| op.any(flag::WITHHELD);
+        while let Some(op) = self.ranges.first_overlap(&self.ops, sector, end, waits) {
+            self.stop_withholding(op);
+            let ack = self.ack_of(op);
+            self.acknowledge(Command::Superseded, ack, link);
+        }
+    }
+
+    fn stop_withholding(&mut self, op: OpId) {
+        let at = self.ops.at_mut(op);
+        if at.any(flag::WITHHELD) {
+            at.clear(flag::WITHHELD);
+            self.withheld = self.withheld.saturating_sub(1);
+        }
+    }
+
     /// What the rejected `op` gave way to is done.
     pub(super) fn forget_rejected(&mut self, op: OpId, link: &mut dyn Link) {
+        self.stop_withholding(op);
         let epoch = self.ops.at(op).epoch;
         link.peer_write_forgotten(epoch);
         self.release(op);

@@ -53,7 +53,12 @@ impl<M: Mem> Volume<M> {
             self.disk_failed_on(op, link);
         }
         match kind {
-            Kind::AppRead | Kind::AppWrite => self.settle(op, link),
+            Kind::AppRead | Kind::AppWrite => {
+                if self.withheld > 0 && kind == Kind::AppWrite {
+                    self.answer_superseded(op, link);
+                }
+                self.settle(op, link);
+            }
             Kind::PeerWrite => self.peer_write_done(op, ok, link),
             Kind::PeerRead => self.peer_read_done(op, ok, link),
             Kind::RsRead => self.rs_read_done(op, ok, link),

@@ -245,6 +245,8 @@ pub struct Volume<M: Mem> {
     refused: u32,
     /// Writes that the peer's go before: see [`flag::POSTPONED`].
     postponed: u32,
+    /// Writes of the peer that wait for P_SUPERSEDED.
+    withheld: u32,
     /// The administrator quiesces the device.
     pub(crate) frozen: bool,
     /// A block failed: follow on-io-error in task context.
@@ -360,6 +362,7 @@ impl<M: Mem> Volume<M> {
             flush_fails: false,
             refused: 0,
             postponed: 0,
+            withheld: 0,
             frozen: false,
             io_error_pending: false,
             md_flags_due: false,
