@@ -97,8 +97,8 @@ pub fn finished(now: State, failed: u64) -> Option<Finished> {
 
 /// The state to ask for (hard) when the connection is lost, `conn` being the failure.
 ///
-/// A source with nothing left to send cannot know whether the target has finished, and one that was asked for nothing yet
-/// whether the target has begun (`may_be_good`): the peer's disk becomes unknown instead of staying Inconsistent. Else a
+/// A source with nothing left to send cannot know whether the target has finished, and one that was asked for nothing yet,
+/// whether a target of the same generation has begun (`may_be_good`): the peer's disk becomes unknown instead of staying Inconsistent. Else a
 /// fence-peer handler would not be called for a peer that may be promoted, and no new generation begun.
 pub fn lost(now: State, conn: Conn, may_be_good: bool) -> State {
     let source = matches!(now.conn, Conn::SyncSource | Conn::PausedSyncS);

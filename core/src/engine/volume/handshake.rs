@@ -242,6 +242,10 @@ impl<M: Mem> Volume<M> {
                 StateReaction::ConnectionGone => return Err(Refusal::Closing),
                 StateReaction::ResyncFinished { finish } => {
                     self.peer.target_finished |= finish || self.resync.target_seen;
+                    // Or it says so from before it heard of the resync.
+                    if let Some(disk) = self.disk.as_mut() {
+                        disk.peer_may_have_current = true;
+                    }
                     self.finish_source_when_clean(link);
                     return Ok(());
                 }

@@ -286,9 +286,10 @@ impl<M: Mem> Volume<M> {
             return;
         };
         let mut uuids = disk.uuids();
+        // Of one generation until now, it has that until it has the sync UUID.
+        disk.peer_may_have_current = uuids.bitmap == 0;
         let sync = uuids.start_as_source(random);
         disk.set_uuids(uuids);
-        disk.peer_may_have_current = true;
         self.uuid_hold = Some(disk.version);
         self.pending_sync_uuid = Some(sync);
         self.todo(Todo::METADATA);
