@@ -138,3 +138,48 @@ fn two_promotions_at_once_make_at_most_one_primary() {
         }
     });
 }
+
+/// A source's name for what the target has until the end does not prove that the target has begun: here it crashed before it wrote
+/// that down, and both go on alone.
+#[test]
+fn a_resync_that_did_not_begin_hides_no_split_brain() {
+    each_seed(|seed| {
+        let mut world = primary(seed);
+        world.write(0, 80, 8);
+        world.finish_io();
+        world.crash(0, true);
+        world.settle();
+        world.boot(0);
+        world.attach(0, 0);
+        world.connect(0);
+        world.until("the source has begun", |world| {
+            world.nodes[1].state().conn == Conn::WfBitMapT
+        });
+        world.hold_md[1] = true;
+        world.until("the source has begun", |world| {
+            world.nodes[0].state().conn == Conn::SyncSource
+        });
+        world.crash(1, true);
+        world.hold_md[1] = false;
+        world.settle();
+        world.promote(0);
+        world.write(0, 800, 8);
+        world.finish_io();
+        world.demote(0);
+        world.nodes[0].command(crate::admin::Admin::Disconnect(false));
+        world.succeed(0, "disconnect");
+        world.boot(1);
+        world.attach(1, 0);
+        world.promote(1);
+        world.write(1, 1600, 8);
+        world.finish_io();
+        world.connect(0);
+        world.connect(1);
+        world.settle();
+        let conn = |n: usize| world.nodes[n].state().conn;
+        assert!(conn(0) < Conn::Connected && conn(1) < Conn::Connected);
+        assert!(conn(0) == Conn::StandAlone || conn(1) == Conn::StandAlone);
+        world.model.check_disk(0, &world.nodes);
+        world.model.check_disk(1, &world.nodes);
+    });
+}
