@@ -361,8 +361,12 @@ impl Model {
     /// A node that became UpToDate as a target has the source's data.
     pub(crate) fn observe(&mut self, nodes: &[Node; 2]) {
         self.parted.look(nodes);
-        self.late
-            .retain(|late| nodes[1 - late.node].phase == late.phase);
+        self.late.retain(|late| {
+            // Until the connection has ended there, what was received is on its way to the disk.
+            let phase = nodes[1 - late.node].phase;
+            let ends = matches!(phase, Phase::Ending | Phase::Draining | Phase::Settling);
+            phase == late.phase || ends
+        });
         for (n, node) in nodes.iter().enumerate() {
             for (v, vol) in node.vols.iter().enumerate() {
                 let disk = vol.volume.state().disk;

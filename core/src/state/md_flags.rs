@@ -138,9 +138,16 @@ pub fn attach(now: State, md: MdState, facts: AttachFacts, context: &Context) ->
 /// Whether an attach is refused because a Primary works with other data than the disk holds (error 150).
 ///
 /// `exposed` and `current` are UUIDs; bit 0 is ignored.
+///
+/// A Primary peer that is Inconsistent judges the disk itself: it may be the source that its resync lost. (The stock driver
+/// refuses that one as well, until the peer is demoted.)
 pub fn attach_refused(now: State, exposed: u64, current: u64) -> bool {
+    let peer_judges = now.role == Role::Secondary
+        && now.conn >= Conn::Connected
+        && now.pdsk == Disk::Inconsistent;
     let someone_primary = now.role == Role::Primary || now.peer == Role::Primary;
-    now.pdsk != Disk::UpToDate && exposed != 0 && someone_primary && exposed & !1 != current & !1
+    let served = now.pdsk == Disk::UpToDate || peer_judges;
+    !served && exposed != 0 && someone_primary && exposed & !1 != current & !1
 }
 
 #[cfg(test)]
@@ -282,6 +289,26 @@ mod tests {
         };
         assert!(attach_refused(now, 0x1001, 0x2000));
         assert!(!attach_refused(now, 0x1001, 0x1000));
+        let lost_source = State {
+            role: Role::Secondary,
+            peer: Role::Primary,
+            conn: Conn::Connected,
+            pdsk: Disk::Inconsistent,
+            ..now
+        };
+        assert!(!attach_refused(lost_source, 0x1001, 0x2000));
+        for refused in [
+            State {
+                role: Role::Primary,
+                ..lost_source
+            },
+            State {
+                pdsk: Disk::Diskless,
+                ..lost_source
+            },
+        ] {
+            assert!(attach_refused(refused, 0x1001, 0x2000), "{refused:?}");
+        }
         assert!(!attach_refused(now, 0, 0x2000));
         assert!(!attach_refused(ATTACHING, 0x1001, 0x2000));
         assert!(!attach_refused(
