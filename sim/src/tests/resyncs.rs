@@ -214,23 +214,29 @@ fn invalidate_copies_everything_again() {
     });
 }
 
+/// The Primary, node 0, that is invalidated and has got as far as `stop`.
+fn invalidated(seed: u64, stop: Conn) -> World {
+    let mut world = primary(seed);
+    writes(&mut world, 0, 10);
+    world.settle();
+    world.resynced_sectors();
+    let request = drbd_core::state::Request::NONE.conn(Conn::StartingSyncT);
+    world.nodes[0].command(crate::admin::Admin::Change {
+        request,
+        asked: false,
+    });
+    world.until("the target gets that far", |world| {
+        world.nodes[0].state().conn == stop
+    });
+    world
+}
+
 /// The stock driver calls both UpToDate when they meet again, with every bit set.
 #[test]
 fn an_invalidate_that_is_interrupted_goes_on() {
     each_seed(|seed| {
         for stop in [Conn::StartingSyncT, Conn::WfSyncUuid, Conn::SyncTarget] {
-            let mut world = primary(seed);
-            writes(&mut world, 0, 10);
-            world.settle();
-            world.resynced_sectors();
-            let request = drbd_core::state::Request::NONE.conn(Conn::StartingSyncT);
-            world.nodes[0].command(crate::admin::Admin::Change {
-                request,
-                asked: false,
-            });
-            world.until("the target gets that far", |world| {
-                world.nodes[0].state().conn == stop
-            });
+            let mut world = invalidated(seed, stop);
             world.disconnect_network();
             // It fails, and may be on the disk nevertheless.
             world.write(0, 64, 8);
@@ -249,18 +255,7 @@ fn an_invalidate_that_is_interrupted_goes_on() {
 #[test]
 fn an_invalidated_primary_that_crashes_stays_invalidated() {
     each_seed(|seed| {
-        let mut world = primary(seed);
-        writes(&mut world, 0, 10);
-        world.settle();
-        world.resynced_sectors();
-        let request = drbd_core::state::Request::NONE.conn(Conn::StartingSyncT);
-        world.nodes[0].command(crate::admin::Admin::Change {
-            request,
-            asked: false,
-        });
-        world.until("the bits are set", |world| {
-            world.nodes[0].state().conn == Conn::WfSyncUuid
-        });
+        let mut world = invalidated(seed, Conn::WfSyncUuid);
         world.crash(0, true);
         world.settle();
         world.boot(0);
