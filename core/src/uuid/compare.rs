@@ -195,7 +195,7 @@ const fn row_91(
 }
 
 /// The table. The last row holds always.
-pub const ROWS: [Row; 29] = [
+pub const ROWS: [Row; 31] = [
     row(
         10,
         "both just created",
@@ -378,6 +378,20 @@ pub const ROWS: [Row; 29] = [
             let [_, older] = c.own.history;
             in_history(older, &c.peer.uuids)
         },
+        Verdict::SplitBrain,
+    ),
+    // Not in the reference, which takes these for unrelated: one of them began its generation while a resync from it may
+    // have ended at the other, which went on as well.
+    row(
+        101,
+        "peer counts from the own past",
+        |c| c.peer.uuids.bitmap != 0 && in_history(c.peer.uuids.bitmap, &c.own),
+        Verdict::SplitBrain,
+    ),
+    row(
+        101,
+        "counts from the peer's past",
+        |c| c.own.bitmap != 0 && in_history(c.own.bitmap, &c.peer.uuids),
         Verdict::SplitBrain,
     ),
     row(100, "nothing in common", |_| true, Verdict::Unrelated),

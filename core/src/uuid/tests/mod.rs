@@ -149,6 +149,11 @@ fn naive(c: &Compared) -> (i32, u8) {
             }
         }
     }
+    for (bitmap, past) in [(peer.bitmap, own.history), (own.bitmap, peer.history)] {
+        if bitmap != 0 && past.iter().any(|past| mask(*past) == mask(bitmap)) {
+            return (-100, 101);
+        }
+    }
     (-1000, 100)
 }
 

@@ -69,6 +69,8 @@ fn examples() -> Vec<Compared> {
         compared(gen(A, B, K, D), gen(E, B, K, D)),
         compared(gen(A, 0, K, D), gen(E, 0, K, D)),
         compared(gen(A, 0, B, K), gen(E, 0, K, D)),
+        compared(gen(A, s, B, K), gen(E, B, s + 2, 0x50)),
+        compared(gen(E, B, s + 2, 0x50), gen(A, s, B, K)),
         compared(gen(A, 0, B, K), gen(E, 0, D, 0x50)),
     ]
 }
@@ -335,7 +337,7 @@ fn comparisons_of_the_stock_driver() {
 
 #[test]
 fn the_table_agrees_with_its_naive_twin() {
-    let mut rules = [0u32; 101];
+    let mut rules = [0u32; 102];
     for seed in 0..400_000u64 {
         let mut random = Random(seed);
         let (one, two) = random_pair(&mut random);
