@@ -392,9 +392,18 @@ impl<M: Mem> Volume<M> {
         }
     }
 
+    /// Without one of the disks nothing that is new can be resynchronised, and nobody waits for that.
+    fn both_have_disks(&self) -> bool {
+        self.has_disk() && self.state.pdsk >= DiskState::Inconsistent
+    }
+
     /// Begins the resync of what is new: marked on both nodes.
     pub(super) fn resync_growth(&mut self, link: &mut dyn Link, now_ms: u64) {
         self.sizing.grew_before_negotiation = false;
+        // The disk may have failed while its bitmap grew.
+        if !self.both_have_disks() {
+            return;
+        }
         if self.is_growth_source() {
             self.sizing.source_due = true;
             self.start_resync(Side::Source, link, now_ms);
@@ -432,9 +441,7 @@ impl<M: Mem> Volume<M> {
 
     /// The state changed, or a request ended: what was put off may be possible now.
     pub(super) fn sizing_look_again(&mut self) {
-        // Without one of the disks nothing that is new can be resynchronised, and nobody waits for that.
-        let both = self.has_disk() && self.state.pdsk >= DiskState::Inconsistent;
-        if self.conn() != Conn::Connected || !both {
+        if self.conn() != Conn::Connected || !self.both_have_disks() {
             self.sizing.source_due = false;
         }
         if self.conn() > Conn::Connected {
@@ -531,6 +538,17 @@ mod tests {
         volume.resync_growth(&mut peer, 0);
         assert!(volume.sizes_pending());
         volume.hard(&mut peer, 0, |state| state.disk = DiskState::Failed);
+        assert!(!volume.sizes_pending());
+    }
+
+    #[test]
+    fn a_disk_that_failed_while_its_bitmap_grew_is_no_source() {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.hard(&mut peer, 0, |state| state.disk = DiskState::Failed);
+        volume.resync_growth(&mut peer, 0);
+        assert_eq!(volume.conn(), Conn::Connected);
+        assert_eq!(volume.state.pdsk, DiskState::UpToDate);
         assert!(!volume.sizes_pending());
     }
 
