@@ -252,14 +252,14 @@ pub fn lost_peer_data(old: Disk, new: Disk) -> bool {
     had && gone || returned_without
 }
 
-/// A source whose peer may have finished without its knowing ([`super::resync::lost`]) must not go on under a bitmap
+/// A source whose peer may have finished without its knowing ([`super::Context::target_may_be_good`]) must not go on under a bitmap
 /// UUID that the peer has put into its history.
 ///
 /// Writes under it would begin no new generation, and if the peer was promoted meanwhile they would look older than
 /// the peer's and be overwritten without a word of split brain. (The stock driver lets that happen.) If the target was
 /// not finished the price is a full resync.
 fn missed_end(old: State, new: State, facts: &Facts, actions: &mut Actions) -> Facts {
-    let lost = new.conn < Conn::Connected && new.pdsk == Disk::Unknown && facts.everything_sent;
+    let lost = new.conn < Conn::Connected && facts.everything_sent;
     // The disk was finished before it went: what is written from here on it does not have.
     let gone = facts.target_finished && new.pdsk < Disk::Inconsistent;
     let missed = source_syncs(old.conn) && !source_syncs(new.conn) && (lost || gone);

@@ -65,6 +65,10 @@ pub struct Context {
     pub negotiating: Option<Negotiated>,
     /// The own disk is being invalidated, and the resync that fills it anew has not begun: see [`invalidates`].
     pub invalidated: bool,
+    /// As the source of a resync: whether the peer may have all data without this node's knowing. It cannot know whether a
+    /// target to which it has nothing left to send has finished, and one that was asked for nothing yet, whether a target
+    /// of the same generation has begun.
+    pub target_may_be_good: bool,
 }
 
 /// Whether a disk that is `invalidated`, or was not yet, is in connection state `conn`.
@@ -90,6 +94,7 @@ impl Context {
         state_sent: false,
         negotiating: None,
         invalidated: false,
+        target_may_be_good: false,
     };
 
     /// The fencing policy that counts while the own disk is in state `disk`.

@@ -95,24 +95,6 @@ pub fn finished(now: State, failed: u64) -> Option<Finished> {
     Some(Finished { wanted, clean })
 }
 
-/// The state to ask for (hard) when the connection is lost, `conn` being the failure.
-///
-/// A source with nothing left to send cannot know whether the target has finished, and one that was asked for nothing yet,
-/// whether a target of the same generation has begun (`may_be_good`): the peer's disk becomes unknown instead of staying Inconsistent. Else a
-/// fence-peer handler would not be called for a peer that may be promoted, and no new generation begun.
-pub fn lost(now: State, conn: Conn, may_be_good: bool) -> State {
-    let source = matches!(now.conn, Conn::SyncSource | Conn::PausedSyncS);
-    State {
-        conn,
-        pdsk: if source && may_be_good {
-            Disk::Unknown
-        } else {
-            now.pdsk
-        },
-        ..now
-    }
-}
-
 /// Whether a device blocks the resync of one that comes after it: it has a disk and is in a resync, or would be if it
 /// were not held itself.
 pub fn blocks_dependents(state: State) -> bool {
@@ -203,30 +185,37 @@ mod tests {
             pdsk: Disk::Inconsistent,
             ..UP
         };
-        for (all_in_sync, pdsk) in [(true, Disk::Unknown), (false, Disk::Inconsistent)] {
-            let change = apply(
-                source,
-                lost(source, Conn::Timeout, all_in_sync),
-                Kind::Hard,
-                &Context::DEFAULT,
-            )
-            .unwrap();
-            assert_eq!(change.new.pdsk, pdsk);
-            let facts = Facts {
-                bitmap_uuid_clear: false,
-                ..Facts::of(change.new)
-            };
-            let actions = after_change(&change, &facts);
-            assert_eq!(actions.contains(Action::FinishSourceUuids), all_in_sync);
-            assert_eq!(actions.contains(Action::NewCurrentUuid), all_in_sync);
-        }
-        assert_eq!(
-            lost(UP, Conn::Timeout, true),
-            State {
-                conn: Conn::Timeout,
-                ..UP
+        let outdated = State {
+            conn: Conn::TearDown,
+            pdsk: Disk::Outdated,
+            ..source
+        };
+        let gone = |conn| State { conn, ..source };
+        // The connection breaks, the peer asks for its end, and it outdates itself before that.
+        let wishes = [
+            (gone(Conn::Timeout), Kind::Hard, Disk::Unknown),
+            (gone(Conn::TearDown), Kind::Soft, Disk::Unknown),
+            (outdated, Kind::Soft, Disk::Outdated),
+        ];
+        for (wish, kind, pdsk) in wishes {
+            for good in [true, false] {
+                let context = Context {
+                    target_may_be_good: good,
+                    ..Context::DEFAULT
+                };
+                let change = apply(source, wish, kind, &context).unwrap();
+                let expected = if good { pdsk } else { wish.pdsk };
+                assert_eq!(change.new.pdsk, expected);
+                let facts = Facts {
+                    bitmap_uuid_clear: false,
+                    everything_sent: good,
+                    ..Facts::of(change.new)
+                };
+                let actions = after_change(&change, &facts);
+                assert_eq!(actions.contains(Action::FinishSourceUuids), good);
+                assert_eq!(actions.contains(Action::NewCurrentUuid), good);
             }
-        );
+        }
     }
 
     #[test]

@@ -153,6 +153,11 @@ pub fn sanitize(old: State, new: State, context: &Context) -> Sanitized {
         if state.pdsk > Disk::Unknown || state.pdsk < Disk::Inconsistent {
             state.pdsk = Disk::Unknown;
         }
+        // Else a fence-peer handler would not be called for a peer that may be promoted, and no new generation begun.
+        let source = matches!(old.conn, Conn::SyncSource | Conn::PausedSyncS);
+        if source && context.target_may_be_good && state.pdsk == Disk::Inconsistent {
+            state.pdsk = Disk::Unknown;
+        }
     }
     if state.conn == Conn::StandAlone
         && state.disk == Disk::Diskless

@@ -73,7 +73,7 @@ impl<M: Mem> Volume<M> {
             // What the lost peer wrote is on its way to the disk: it would change under a Primary.
             return Begin::Done(Ss::InTransientState);
         }
-        match plan(self.state, request, &self.context) {
+        match plan(self.state, request, &self.judgement()) {
             Err(code) => Begin::Done(code),
             Ok(Plan::Local(change)) => {
                 self.commit(change, link, now_ms);
@@ -96,7 +96,7 @@ impl<M: Mem> Volume<M> {
 
     /// Whether a request would be allowed here, without doing anything.
     pub fn judge(&self, request: Request) -> Result<(), Ss> {
-        plan(self.state, request, &self.context).map(|_| ())
+        plan(self.state, request, &self.judgement()).map(|_| ())
     }
 
     /// The result of a request, once.
@@ -165,7 +165,7 @@ impl<M: Mem> Volume<M> {
         let Some(request) = self.admin.asked else {
             return;
         };
-        match while_waiting(self.state, request, &self.context) {
+        match while_waiting(self.state, request, &self.judgement()) {
             Ok(Waiting::Still) => {}
             Ok(Waiting::NoNeed) => {
                 self.admin.asked = None;
@@ -205,7 +205,14 @@ impl<M: Mem> Volume<M> {
     /// volumes with this before [`Self::judge_peer`] applies it to any.
     pub fn would_answer(&self, request: Request, about_connection: bool) -> Ss {
         let busy = self.admin.asked.is_some() && self.peer.resolve_conflicts;
-        on_peer_request(self.state, request, busy, about_connection, &self.context).reply
+        on_peer_request(
+            self.state,
+            request,
+            busy,
+            about_connection,
+            &self.judgement(),
+        )
+        .reply
     }
 
     /// The peer's request, judged and applied; for one about the connection the caller answers.
@@ -218,7 +225,13 @@ impl<M: Mem> Volume<M> {
     ) -> Ss {
         let busy = self.admin.asked.is_some() && self.peer.resolve_conflicts
             || !about_connection && self.sizes_pending();
-        let answer = on_peer_request(self.state, request, busy, about_connection, &self.context);
+        let answer = on_peer_request(
+            self.state,
+            request,
+            busy,
+            about_connection,
+            &self.judgement(),
+        );
         if let Some(change) = answer.change {
             self.commit(change, link, now_ms);
         }

@@ -8,7 +8,7 @@
 use super::Volume;
 use crate::{
     engine::{mem::Mem, volume::Todo},
-    state::{Conn, Disk as DiskState, Role, State},
+    state::{Conn, Context, Disk as DiskState, Role, State},
     uuid::{generation::same, PeerUuids},
 };
 
@@ -118,15 +118,22 @@ impl<M: Mem> Volume<M> {
         }
     }
 
+    /// What the rules for states have to know now.
+    ///
     /// What the metadata says of a disk that is being negotiated counts without the peer as long as nothing newer
     /// was worked with: the peer may have told of a generation since the attach began, or be about to.
-    pub(super) fn judge_remembered(&mut self) {
-        let (Some(remembered), Some(disk)) = (&mut self.context.negotiating, &self.disk) else {
-            return;
+    pub(super) fn judgement(&self) -> Context {
+        let mut context = self.context;
+        let Some(disk) = &self.disk else {
+            return context;
         };
-        let named = self.peer_generation == PeerGeneration::Named;
-        let current = disk.uuids().current;
-        remembered.data_unchanged = named && same(self.exposed_uuid, current);
+        context.target_may_be_good = self.everything_sent() || disk.peer_may_have_current;
+        if let Some(remembered) = &mut context.negotiating {
+            let named = self.peer_generation == PeerGeneration::Named;
+            let current = disk.uuids().current;
+            remembered.data_unchanged = named && same(self.exposed_uuid, current);
+        }
+        context
     }
 
     /// Whether what this Primary wrote last is at the peer, in a generation whose name it does not know.

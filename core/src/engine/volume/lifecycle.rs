@@ -339,10 +339,7 @@ impl<M: Mem> Volume<M> {
     pub fn disconnecting(&mut self, failure: Conn, link: &mut dyn Link, now_ms: u64) {
         self.peer.linked = false;
         if self.state.conn > Conn::WfConnection {
-            let not_begun = |disk: &super::Disk<M>| disk.peer_may_have_current;
-            let may_be_good = self.everything_sent() || self.disk.as_ref().is_some_and(not_begun);
-            let wanted = crate::state::resync::lost(self.state, failure, may_be_good);
-            let _ = self.change(wanted, Kind::Hard, link, now_ms);
+            self.set_conn(failure, link, now_ms);
         }
         for op in 0..self.ops.capacity() {
             let at = self.ops.at_mut(op);

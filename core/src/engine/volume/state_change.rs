@@ -34,8 +34,7 @@ impl<M: Mem> Volume<M> {
         link: &mut dyn Link,
         now_ms: u64,
     ) -> Result<Ss, Ss> {
-        self.judge_remembered();
-        let change = apply(self.state, wanted, kind, &self.context)?;
+        let change = apply(self.state, wanted, kind, &self.judgement())?;
         self.commit(change, link, now_ms);
         Ok(change.result())
     }

@@ -75,6 +75,7 @@ impl Random {
             })
             .filter(|_| self.flip()),
             invalidated: self.rarely(),
+            target_may_be_good: self.rarely(),
         }
     }
 }

@@ -111,9 +111,15 @@ impl Pair {
 
     /// Changes a state and does what follows from it. The sync UUID is delivered by the caller.
     fn change(&mut self, node: usize, wanted: State, kind: Kind) -> Result<Ss, Ss> {
-        let change = apply(self.nodes[node].state, wanted, kind, &C)?;
+        let all_in_sync = self.nodes[node].dirty == [false; BLOCKS];
+        let context = Context {
+            target_may_be_good: all_in_sync,
+            ..C
+        };
+        let change = apply(self.nodes[node].state, wanted, kind, &context)?;
         self.nodes[node].state = change.new;
         let facts = Facts {
+            everything_sent: all_in_sync,
             bitmap_uuid_clear: self.nodes[node].uuids.bitmap == 0,
             peer_may_have_current: self.nodes[node].peer_may_have_current,
             ..Facts::of(change.new)
@@ -166,8 +172,7 @@ impl Pair {
         for conn in [Conn::NetworkFailure, Conn::Unconnected, Conn::WfConnection] {
             let state = self.nodes[node].state;
             if state.conn != conn {
-                let all_in_sync = self.nodes[node].dirty == [false; BLOCKS];
-                self.fact(node, resync::lost(state, conn, all_in_sync));
+                self.fact(node, State { conn, ..state });
             }
         }
         self.nodes[node].peer = None;
