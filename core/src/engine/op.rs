@@ -144,6 +144,8 @@ pub mod flag {
     pub const POSTPONED: u64 = 1 << 33;
     /// Two Primaries: the peer's write is not carried out, and was answered so.
     pub const REJECTED: u64 = 1 << 34;
+    /// Two Primaries: a write of the peer's on the same sectors was refused here for want of a disk. It does not come again.
+    pub const PEER_REFUSED: u64 = 1 << 41;
     /// Of a rejected write: the answer waits for the own disk.
     pub const WITHHELD: u64 = 1 << 40;
     /// The disk was given up before it answered: the slot is kept until it does.
@@ -160,7 +162,8 @@ pub mod flag {
         | NET_OK
         | NET_SIS
         | BEFORE_BULK
-        | EXP_WRITE_ACK;
+        | EXP_WRITE_ACK
+        | PEER_REFUSED;
 }
 
 /// One operation.

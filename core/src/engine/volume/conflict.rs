@@ -201,11 +201,51 @@ impl<M: Mem> Volume<M> {
     /// again.
     pub(super) fn postpone(&mut self, op: OpId) {
         let at = self.ops.at_mut(op);
+        let waits_for_peer = !at.any(flag::PEER_REFUSED);
         at.clear(flag::SINCE_LAUNCH);
         let (sector, end) = (at.sector, at.end());
         self.wait_in_range(op);
+        if !waits_for_peer {
+            self.resume(op);
+        }
         self.write_ends();
         self.wake_waiters(sector, end);
+    }
+
+    /// A write of the peer was refused at once, since there is no disk for it. An own one that was postponed for it, or
+    /// will be by an answer that is on its way, would wait for ever.
+    pub(super) fn refused_peer_write(&mut self, sector: u64, end: u64) {
+        if !self.context.two_primaries {
+            return;
+        }
+        let under_way = |op: &Op| {
+            let given_way = op.any(flag::POSTPONED) && op.any(flag::LAUNCHED);
+            (unanswered(op) || given_way) && !op.any(flag::PEER_REFUSED)
+        };
+        while let Some(own) = self.ranges.first_overlap(&self.ops, sector, end, under_way) {
+            self.ops.at_mut(own).set(flag::PEER_REFUSED);
+        }
+        self.resume_waiting(sector, end);
+    }
+
+    /// Postponed writes that have left the own disk are tried again.
+    fn resume_waiting(&mut self, sector: u64, end: u64) {
+        let waiting = |op: &Op| op.has(flag::POSTPONED | flag::WAIT_RANGE);
+        while self.postponed > 0 {
+            let found = self.ranges.first_overlap(&self.ops, sector, end, waiting);
+            let Some(op) = found else {
+                return;
+            };
+            self.resume(op);
+            let at = self.ops.at(op);
+            let (sector, end) = (at.sector, at.end());
+            self.wake_waiters(sector, end);
+        }
+    }
+
+    fn resume(&mut self, op: OpId) {
+        self.ops.at_mut(op).clear(flag::POSTPONED);
+        self.postponed = self.postponed.saturating_sub(1);
     }
 
     /// A write of the peer is done with the range: what was postponed there is tried again.
@@ -216,8 +256,7 @@ impl<M: Mem> Volume<M> {
             let Some(op) = found else {
                 return;
             };
-            self.ops.at_mut(op).clear(flag::POSTPONED);
-            self.postponed = self.postponed.saturating_sub(1);
+            self.resume(op);
         }
     }
 

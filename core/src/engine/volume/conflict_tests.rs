@@ -11,7 +11,7 @@ use crate::{
         mem::tests::Heap,
         op::{Action, BioFlags, OpId},
     },
-    state::{Conn, Role},
+    state::{Conn, Disk, Role},
     wire::{
         block::{BlockAck, BlockId},
         command::Command,
@@ -37,14 +37,8 @@ fn ack(volume: &Volume<Heap>, op: OpId, seq_num: u32) -> BlockAck {
     }
 }
 
-fn peer_write(
-    volume: &mut Volume<Heap>,
-    peer: &mut Peer,
-    sector: u64,
-    len_sectors: u32,
-    seq_num: u32,
-) -> OpId {
-    let write = PeerWrite {
+fn write_at(sector: u64, len_sectors: u32, seq_num: u32) -> PeerWrite {
+    PeerWrite {
         action: Action::Data,
         sector,
         len_sectors,
@@ -54,7 +48,17 @@ fn peer_write(
         want_write_ack: true,
         may_set_in_sync: false,
         seq_num,
-    };
+    }
+}
+
+fn peer_write(
+    volume: &mut Volume<Heap>,
+    peer: &mut Peer,
+    sector: u64,
+    len_sectors: u32,
+    seq_num: u32,
+) -> OpId {
+    let write = write_at(sector, len_sectors, seq_num);
     match volume.peer_write(write, peer, 0) {
         PeerWriteFate::Accepted(op) => op,
         other => panic!("{other:?}"),
@@ -156,6 +160,32 @@ fn the_other_node_writes_again_behind_the_resolvers() {
     assert_eq!(told(&peer), [Command::WriteAck]);
     assert!(effects(&mut volume).contains(&Effect::SubmitApp { op: own }));
     assert_eq!(peer.items.len(), sent + 1, "it is sent again");
+}
+
+#[test]
+fn a_write_of_the_peers_that_no_disk_takes_is_not_waited_for() {
+    // The sockets deliver the answer and the write in any order.
+    for answer_first in [true, false] {
+        let (mut volume, mut peer) = primary(false);
+        let own = submit(&mut volume, &mut peer, true, 100);
+        volume.handed_over(own, &mut peer);
+        effects(&mut volume);
+        volume.hard(&mut peer, 0, |state| state.disk = Disk::Failed);
+        let sent = peer.items.len();
+        let answer = Packet::RetryWrite(ack(&volume, own, 1));
+        for is_answer in [answer_first, !answer_first] {
+            if is_answer {
+                volume.meta_packet(&answer, &mut peer, 0).unwrap();
+                volume.local_done(own, true, &mut peer);
+            } else {
+                let fate = volume.peer_write(write_at(104, 8, 9), &mut peer, 0);
+                assert_eq!(fate, PeerWriteFate::Dropped);
+            }
+            volume.run_ready(&mut peer, 0);
+        }
+        assert_eq!(told(&peer), [Command::NegAck]);
+        assert_eq!(peer.items.len(), sent + 1, "it is sent again");
+    }
 }
 
 #[test]

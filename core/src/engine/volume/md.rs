@@ -256,6 +256,7 @@ impl<M: Mem> Volume<M> {
         let from = disk.writeout?;
         let Some(page) = disk.bitmap.next_page_to_write(from, true) else {
             disk.writeout = None;
+            self.al_moved();
             // A bulk change or a detach may wait for it.
             self.todo(Todo::WAKE.with(Todo::READY).with(Todo::RESYNC));
             return Some(MdIo::Again);

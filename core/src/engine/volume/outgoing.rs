@@ -7,7 +7,6 @@ use crate::{
         mem::Mem,
         op::{flag, Action, Kind, OpId},
     },
-    state::Conn,
     wire::{
         block::{BlockData, BlockDesc, BlockId, BlockRequest, DpFlags, Trim},
         command::Command,
@@ -124,7 +123,6 @@ impl<M: Mem> Volume<M> {
     #[inline]
     fn write_data(&self, op: OpId, seq_num: u32) -> BlockData {
         let at = self.ops.at(op);
-        let syncing = self.state.conn >= Conn::SyncSource && self.state.conn <= Conn::PausedSyncT;
         let when = |on: bool, flag: DpFlags| if on { flag } else { DpFlags::NONE };
         let what = match at.action {
             Action::Data | Action::Flush => DpFlags::NONE,
@@ -132,8 +130,10 @@ impl<M: Mem> Volume<M> {
             Action::ZeroesUnmap => DpFlags::DISCARD.union(DpFlags::ZEROES),
             Action::ZeroesKeep => DpFlags::ZEROES,
         };
-        // Only while the write keeps others off its range can its acknowledgement clear bits.
-        let in_sync = syncing && at.any(flag::EXP_WRITE_ACK);
+        // Only while the write keeps others off its range can its acknowledgement clear bits, and not if it will not be
+        // believed, see `distrust_answers`.
+        let believed = at.any(flag::EXP_WRITE_ACK) && !at.any(flag::BEFORE_BULK);
+        let in_sync = believed && self.state.resyncs();
         let flags = what
             .union(when(at.bio.sync, DpFlags::RW_SYNC))
             .union(when(at.bio.fua, DpFlags::FUA))
@@ -161,5 +161,31 @@ impl<M: Mem> Volume<M> {
     /// Whether the peer takes discards and write-zeroes as such.
     pub fn peer_may_discard(&self) -> bool {
         !self.peer.linked || self.peer.dialect.may_discard()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{md::Then, rig};
+    use super::*;
+    use crate::{engine::mem::tests::Heap, state::Conn};
+
+    fn may_set_in_sync(volume: &mut Volume<Heap>, op: OpId) -> bool {
+        let data = volume.data_of(op);
+        data.is_some_and(|(data, _)| data.flags.contains(DpFlags::MAY_SET_IN_SYNC))
+    }
+
+    #[test]
+    fn a_write_from_before_a_full_sync_sets_nothing_in_sync() {
+        let mut volume = rig::volume(Conn::Connected, 8192);
+        let mut peer = rig::Peer::default();
+        let before = rig::submit(&mut volume, &mut peer, true, 64);
+        volume.start_bulk(true, Then::Nothing);
+        volume.hard(&mut peer, 0, |state| state.conn = Conn::SyncSource);
+        rig::write_metadata(&mut volume, &mut peer);
+        volume.tend_disk(&mut peer, 0);
+        let after = rig::submit(&mut volume, &mut peer, true, 128);
+        assert!(!may_set_in_sync(&mut volume, before));
+        assert!(may_set_in_sync(&mut volume, after));
     }
 }

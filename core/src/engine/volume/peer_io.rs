@@ -125,6 +125,7 @@ impl<M: Mem> Volume<M> {
         if !self.has_disk() || self.has_nothing_to_add_to() {
             self.note_sequence(write.seq_num);
             link.peer_write_drained();
+            self.refused_peer_write(write.sector, end);
             self.acknowledge(Command::NegAck, ack, link);
             return PeerWriteFate::Dropped;
         }
@@ -143,7 +144,9 @@ impl<M: Mem> Volume<M> {
         at.set(flag::IN_EPOCH);
         at.set(want(write.want_recv_ack, flag::WANT_RECV_ACK));
         at.set(want(write.want_write_ack, flag::WANT_WRITE_ACK));
-        at.set(want(write.may_set_in_sync, flag::MAY_SET_IN_SYNC));
+        // What came before P_SYNC_UUID was sent before the resync that this node waits for.
+        let may_set_in_sync = write.may_set_in_sync && self.state.resyncs();
+        at.set(want(may_set_in_sync, flag::MAY_SET_IN_SYNC));
         self.peer.received_sectors = self
             .peer
             .received_sectors
@@ -247,17 +250,37 @@ impl<M: Mem> Volume<M> {
                 self.todo(Todo::METADATA);
                 return true;
             }
-            Begin::Full => {
-                at.set(flag::WAIT_AL);
-                self.ops.push_back(&mut self.al_full, op);
-                self.todo(Todo::METADATA);
-                return true;
-            }
-            // Longer than the log can hold: the bits themselves are made durable soon.
-            Begin::TooLong => self.write_bitmap(),
+            Begin::Full | Begin::TooLong => return self.waits_for_bits(op),
             Begin::Suspended | Begin::Failed => {}
         }
         false
+    }
+
+    /// The log has no room for the only copy, and perhaps will have none before it is written: own writes that hold the
+    /// room may wait for a peer that writes too, and waits for this one. Its bits are made durable instead. True until then.
+    fn waits_for_bits(&mut self, op: OpId) -> bool {
+        let at = *self.ops.at(op);
+        let Some(disk) = self.disk.as_mut() else {
+            return false;
+        };
+        let begun = at.ticket > 0;
+        if begun && disk.durable_version >= at.ticket {
+            return false;
+        }
+        let written = super::app::al_extents(at.sector, at.len_sectors)
+            .flat_map(|extent| disk.bitmap.pages_of_al_extent(extent))
+            .all(|page| disk.bitmap.page_state(page).is_written());
+        if written && !begun {
+            // What is written before the superblock is durable with it.
+            disk.touch();
+            self.ops.at_mut(op).ticket = disk.version;
+        } else if !written && disk.writeout.is_none() {
+            disk.writeout = Some(0);
+        }
+        self.ops.at_mut(op).set(flag::WAIT_AL);
+        self.ops.push_back(&mut self.al_full, op);
+        self.todo(Todo::METADATA);
+        true
     }
 
     /// Writes of the peer that found the activity log full try again, in their order.
@@ -420,8 +443,7 @@ impl<M: Mem> Volume<M> {
         if flags & flag::WANT_WRITE_ACK == 0 {
             return None;
         }
-        let syncing = self.conn() >= Conn::SyncSource && self.conn() <= Conn::PausedSyncT;
-        if syncing && flags & flag::MAY_SET_IN_SYNC != 0 {
+        if self.state.resyncs() && flags & flag::MAY_SET_IN_SYNC != 0 {
             let _ = self.set_in_sync(sector, len_sectors);
             return Some(Command::RsWriteAck);
         }

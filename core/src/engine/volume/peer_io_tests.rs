@@ -32,8 +32,8 @@ fn only_copy(peer: &mut Peer) -> Volume<Heap> {
     vol
 }
 
-fn written_by_peer(vol: &mut Volume<Heap>, peer: &mut Peer, want_recv_ack: bool) {
-    let write = PeerWrite {
+fn write_at_64(want_recv_ack: bool) -> PeerWrite {
+    PeerWrite {
         sector: 64,
         len_sectors: 8,
         block_id: BlockId(7),
@@ -43,8 +43,11 @@ fn written_by_peer(vol: &mut Volume<Heap>, peer: &mut Peer, want_recv_ack: bool)
         want_recv_ack,
         want_write_ack: !want_recv_ack,
         may_set_in_sync: false,
-    };
-    let _ = vol.peer_write(write, peer, 0);
+    }
+}
+
+fn written_by_peer(vol: &mut Volume<Heap>, peer: &mut Peer, want_recv_ack: bool) {
+    let _ = vol.peer_write(write_at_64(want_recv_ack), peer, 0);
 }
 
 /// A Secondary of a Primary with a disk.
@@ -238,4 +241,71 @@ fn what_a_hung_disk_never_got_is_given_back_by_the_host() {
     let _ = vol.disk_hangs(&mut peer, 0);
     let released = |effect: &Effect| matches!(effect, Effect::Release { op: 0 });
     assert!(effects(&mut vol).iter().any(released));
+}
+
+#[test]
+fn the_only_copy_does_not_wait_for_room_in_the_log() {
+    // Own writes hold all of it, until a peer answers that waits for this write.
+    let mut peer = Peer::default();
+    let mut vol = only_copy(&mut peer);
+    let disk = vol.disk.as_mut().unwrap();
+    disk.al.set_updates(true);
+    for extent in 10..10 + disk.al.slots() {
+        let _ = disk.al.begin(extent..=extent);
+    }
+    let (page, superblock) = {
+        let layout = &disk.facts.layout;
+        (layout.bitmap_page_sector(0), layout.superblock_sector)
+    };
+    written_by_peer(&mut vol, &mut peer, false);
+    let mut seen = Vec::new();
+    let mut block = [0; 4096];
+    for _ in 0..4 {
+        while let Some(io) = vol.md_poll(&mut block, &mut peer, 0) {
+            if let MdIo::Write { sector, durable } = io {
+                seen.push((sector, durable));
+                vol.md_done(MdResult::Written, &mut peer, 0);
+            }
+        }
+        vol.tend_disk(&mut peer, 0);
+        vol.run_ready(&mut peer, 0);
+        if !effects(&mut vol).is_empty() {
+            break;
+        }
+    }
+    let at = |sector: u64| seen.iter().rposition(|write| write.0 == sector);
+    assert!(
+        at(page) < at(superblock),
+        "its bit is durable before it is written: {seen:?}"
+    );
+    assert!(at(page).is_some() && seen.iter().any(|write| *write == (superblock, true)));
+    assert!(vol.op(0).kind == Kind::PeerWrite && vol.op(0).any(crate::engine::op::flag::LAUNCHED));
+}
+
+#[test]
+fn a_write_that_came_before_the_resync_sets_nothing_in_sync() {
+    // The source sent it before all bits were set, and believes no answer to it.
+    for conn in [Conn::WfSyncUuid, Conn::SyncTarget] {
+        let mut peer = Peer::default();
+        let mut vol = mirror(&mut peer);
+        vol.hard(&mut peer, 0, |state| {
+            (state.conn, state.disk) = (conn, DiskState::Inconsistent);
+        });
+        vol.set_out_of_sync(64, 8);
+        let write = PeerWrite {
+            may_set_in_sync: true,
+            ..write_at_64(false)
+        };
+        let _ = vol.peer_write(write, &mut peer, 0);
+        vol.hard(&mut peer, 0, |state| state.conn = Conn::SyncTarget);
+        vol.local_done(0, true, &mut peer);
+        let synced = conn == Conn::SyncTarget;
+        assert_eq!(vol.dirty_bits(), u64::from(!synced));
+        let answer = if synced {
+            Command::RsWriteAck
+        } else {
+            Command::WriteAck
+        };
+        assert!(matches!(peer.acks[..], [(command, _)] if command == answer));
+    }
 }
