@@ -2,6 +2,7 @@
 //! Commands of the administrator, as the host carries them out: one step at a time.
 
 use super::{
+    kind::Kind,
     metadata,
     node::{Node, Phase},
 };
@@ -202,7 +203,7 @@ impl Node {
             // A Primary without any disk that takes its old one may begin a split brain: the
             // peer's generation may have become another one.
             let state = vol.volume.state();
-            if is_blind(state) {
+            if is_blind(state) && self.kind != Kind::Careless {
                 return self.finish(Err("blind".into()));
             }
             if vol.md_late.is_some() {

@@ -7,7 +7,6 @@
 
 use super::{
     admin::Admin,
-    heap::Rng,
     node::{Node, Phase},
     story::Play,
 };
@@ -16,18 +15,15 @@ use drbd_core::{
     wire::handshake::ReplicationProtocol,
 };
 
-/// Of so many stories one has two Primaries.
-const ONE_IN: u64 = 6;
-
-/// Whether the story of `seed` is one with two Primaries.
-pub(crate) fn is_dual(seed: u64) -> bool {
-    Rng::new(seed ^ 0xd0a1).one_in(ONE_IN)
-}
-
 /// Whether one of the two has to give up data, as a Secondary, for them to come together. Of several volumes another one may
 /// be newer there, and a Primary is not overwritten.
 fn is_split(node: &Node) -> bool {
-    let reasons = ["split brain", "a Primary would have to take over"];
+    let reasons = [
+        "split brain",
+        "a Primary would have to take over",
+        // Both are Primary.
+        "the state that results from the handshake is not allowed",
+    ];
     node.last_end
         .is_some_and(|end| reasons.iter().any(|reason| end.why.starts_with(reason)))
 }
@@ -35,10 +31,7 @@ fn is_split(node: &Node) -> bool {
 impl Play {
     /// net-options --allow-two-primaries, and both take it up.
     pub(crate) fn allow_two_primaries(&mut self) {
-        self.dual = true;
-        self.world.model.dual = true;
         for node in &mut self.world.nodes {
-            node.two_primaries = true;
             node.protocol = ReplicationProtocol::C;
             for vol in &mut node.vols {
                 vol.volume.context_mut().two_primaries = true;
@@ -84,6 +77,7 @@ impl Play {
                 self.say(|| format!("{n}: secondary"));
                 self.world.nodes[n].demote();
             }
+            3 => self.detach(n),
             4 | 5 if !attached => {
                 if let Some(v) = self.detached(n) {
                     self.world.nodes[n].command(Admin::Attach(v, 0));
@@ -94,6 +88,7 @@ impl Play {
                 self.say(|| format!("{n}: disconnect"));
                 self.world.nodes[n].command(Admin::Disconnect(false));
             }
+            7 => self.invalidate(n),
             _ => {}
         }
     }
@@ -106,7 +101,7 @@ impl Play {
 
     /// A node that stands alone connects; after a split brain one of the two gives up its data, as a
     /// Secondary.
-    fn meet_again(&mut self, n: usize) {
+    pub(crate) fn meet_again(&mut self, n: usize) {
         let split = self.world.nodes.iter().any(is_split);
         let victim = self.gives_up.unwrap_or((self.world.wires % 2) as usize);
         if !(split || self.gives_up.is_some()) || n != victim {
@@ -151,7 +146,9 @@ impl Play {
             if self.world.nodes.iter().any(unrelated) {
                 return false;
             }
+            let now = self.world.now;
             for n in 0..2 {
+                self.world.nodes[n].resume_sync(now);
                 while let Some(v) = self.detached(n) {
                     self.world.nodes[n].command(Admin::Attach(v, 0));
                     self.world.settle();

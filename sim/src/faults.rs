@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What goes wrong in a random story.
 
-use super::{admin::Admin, node::Phase, story::Play};
+use super::{admin::Admin, kind::Kind, node::Phase, story::Play};
 use drbd_core::{
     engine::volume::End,
     state::{Conn, Role},
@@ -15,7 +15,7 @@ impl Play {
         let detaches = self.world.nodes.iter().any(|node| {
             node.state().role == Role::Primary && matches!(node.admin, Some(Admin::Detach(..)))
         });
-        if detaches {
+        if detaches && self.kind == Kind::Careful {
             return;
         }
         if self.mood.harsh && self.rng.one_in(2) {
@@ -36,7 +36,7 @@ impl Play {
                     self.boot(n);
                 }
             }
-            5 if self.rng.one_in(3) && !self.dual => self.disk_fault(),
+            5 if self.rng.one_in(3) => self.disk_fault(),
             _ => {
                 let n = self.rng.below(2) as usize;
                 let held = self.rng.one_in(2);

@@ -20,6 +20,7 @@ mod heap;
 mod helper;
 mod host;
 mod keep;
+mod kind;
 mod metadata;
 mod model;
 mod net;
@@ -39,6 +40,7 @@ mod world;
 #[cfg(feature = "planted-bugs")]
 pub use drbd_core::planted;
 pub use keep::Keep;
+pub use kind::Kind;
 pub use run::{play, Failure, Options, Played};
 pub use shrink::shrink;
 

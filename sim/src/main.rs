@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use clap::Parser;
-use drbd_sim::{play, shrink, Failure, Keep, Options, Played};
+use drbd_sim::{play, shrink, Failure, Keep, Kind, Options, Played};
 
 /// Play the replication engine in a world of faults, and check that nothing is lost.
 #[derive(Debug, Parser)]
@@ -41,9 +41,35 @@ struct Arguments {
     /// Plays that cutting a failing story down may take; 0 leaves it as it is.
     #[arg(long, value_name = "N", default_value_t = 300)]
     shrink: u32,
-    /// Only stories with two Primaries, which are some of all else.
+    #[command(flatten)]
+    kind: KindArguments,
+}
+
+/// Stories of one kind alone, which are some of all else.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct KindArguments {
+    /// Only stories with two Primaries.
     #[arg(long)]
     two_primaries: bool,
+    /// Only stories whose one Primary may be anybody, whatever the other node has.
+    #[arg(long)]
+    careless: bool,
+    /// Only stories whose one Primary has the newest data.
+    #[arg(long)]
+    careful: bool,
+}
+
+impl KindArguments {
+    fn kind(&self) -> Option<Kind> {
+        let kinds = [
+            (self.two_primaries, Kind::TwoPrimaries),
+            (self.careless, Kind::Careless),
+            (self.careful, Kind::Careful),
+        ];
+        let asked = kinds.into_iter().find(|(asked, _)| *asked);
+        asked.map(|(_, kind)| kind)
+    }
 }
 
 fn main() -> Result<ExitCode> {
@@ -52,7 +78,7 @@ fn main() -> Result<ExitCode> {
         events: arguments.events,
         keep: arguments.keep.clone(),
         trace: false,
-        two_primaries: arguments.two_primaries,
+        kind: arguments.kind.kind(),
     };
     Ok(match arguments.seed {
         Some(seed) => replay(seed, &options),
@@ -126,13 +152,16 @@ fn fresh() -> u64 {
 }
 
 fn report(failure: &Failure, arguments: &Arguments, options: &Options) {
-    let (seed, events) = (failure.seed, arguments.events);
+    let mut story = format!("--events {} --seed {}", arguments.events, failure.seed);
+    if let Some(kind) = options.kind {
+        story = format!("{} {story}", kind.option());
+    }
     println!("\n{failure}\n");
-    println!("replay:  cargo xtask sim --events {events} --seed {seed}");
+    println!("replay:  cargo xtask sim {story}");
     if arguments.shrink > 0 {
         let (shorter, keep) = shrink(failure, options, arguments.shrink);
         let count = keep.count().unwrap_or_default();
-        println!("shorter: cargo xtask sim --events {events} --seed {seed} --keep {keep}");
+        println!("shorter: cargo xtask sim {story} --keep {keep}");
         println!(
             "         {count} of {} events, ends with: {}",
             failure.event + 1,

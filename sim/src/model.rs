@@ -9,6 +9,7 @@
 use super::{
     disk::Payload,
     durability::Unflushed,
+    kind::Kind,
     node::{AppReq, Completion, Node, Phase},
     parted::Parted,
     sectors::Sectors,
@@ -75,7 +76,7 @@ pub(crate) struct Model {
     /// `[node][volume]`
     pub(crate) views: [Vec<Possible>; 2],
     pending: Vec<Pending>,
-    /// With two Primaries: writes that ended where they came from after the connection had ended
+    /// With two Primaries: writes that ended, or failed, where they came from after the connection had ended
     /// there, and that the other node, for which it has not, may still be sent.
     late: Vec<Pending>,
     disks: [Vec<Disk>; 2],
@@ -87,8 +88,7 @@ pub(crate) struct Model {
     /// Writes of the application that failed.
     pub(crate) failed: u64,
     pub(crate) completed: u64,
-    /// Both nodes may be Primary.
-    pub(crate) dual: bool,
+    pub(crate) kind: Kind,
     /// Where what the disks hold begins to be unknown.
     pub(crate) unknown_from: u64,
 }
@@ -105,9 +105,13 @@ impl Model {
             order: 0,
             failed: 0,
             completed: 0,
-            dual: false,
+            kind: Kind::Careful,
             unknown_from: u64::MAX,
         }
+    }
+
+    fn is_dual(&self) -> bool {
+        self.kind == Kind::TwoPrimaries
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -175,12 +179,16 @@ impl Model {
         let pending = self.pending.swap_remove(at);
         assert_eq!(pending.node, n);
         self.completed += 1;
-        if done.result != IoResult::Done {
-            self.failed += 1;
-            return;
-        }
         let v = pending.volume;
         let req = pending.req;
+        let changes = req.write && req.action != Action::Flush;
+        if done.result != IoResult::Done {
+            self.failed += 1;
+            if self.is_dual() && changes && pending.mirrored.is_some() {
+                self.late.push(pending);
+            }
+            return;
+        }
         if !req.write {
             let read = done.read.as_ref().expect("a successful read has data");
             self.check_read(n, v, read, &pending.also, nodes);
@@ -201,7 +209,7 @@ impl Model {
         }
         let own = pending.own && unchanged && node.vols[v].volume.state().disk == Disk::UpToDate;
         let written = steady && pending.mirrored == Some(ReplicationProtocol::C);
-        if self.dual && !steady && pending.mirrored.is_some() && req.action != Action::Flush {
+        if self.is_dual() && !steady && pending.mirrored.is_some() && req.action != Action::Flush {
             self.late.push(pending.clone());
         }
         for (view, holder) in nodes.iter().enumerate() {
@@ -210,7 +218,7 @@ impl Model {
             let certain = if view == n {
                 own
             } else {
-                written && !self.dual
+                written && !self.is_dual()
             };
             if req.action == Action::Flush {
                 if certain {
@@ -222,7 +230,10 @@ impl Model {
                 self.note_recent(view, v, n, &req, 0);
                 continue;
             }
-            self.settle(view, v, &pending, view == n || written);
+            // Without a disk here it is on the other's, and this one may come back as it is.
+            if own || view != n || self.kind == Kind::Careful {
+                self.settle(view, v, &pending, view == n || written);
+            }
             let oldest = self.pending.iter().map(|other| other.order).min();
             self.note_recent(view, v, n, &req, oldest.unwrap_or(self.order));
             if certain {
@@ -272,7 +283,7 @@ impl Model {
 
     /// Takes note of a write that completed, for those under way meanwhile.
     fn note_recent(&mut self, view: usize, v: usize, n: usize, req: &AppReq, oldest: u64) {
-        if !self.dual {
+        if !self.is_dual() {
             return;
         }
         for at in req.sectors() {
@@ -316,7 +327,8 @@ impl Model {
             // A Primary that lost its source in the middle of a resync has what it has, also while only the
             // source knows of that.
             let unlinked = nodes[n].vols[v].volume.state().conn < Conn::Connected;
-            let alone = self.dual && (unlinked || nodes[n].phase != nodes[1 - n].phase);
+            let alone =
+                self.kind != Kind::Careful && (unlinked || nodes[n].phase != nodes[1 - n].phase);
             assert!(
                 fits(n) && (own || alone) || fits(1 - n) && !own || fits(n) && fits(1 - n),
                 "node {n} read {tag} at {at}, possible were {:?} here and {:?} there",
@@ -336,7 +348,7 @@ impl Model {
         let sent = |pending: &Pending| {
             pending.mirrored.is_some() && pending.req.write && pending.req.action != Action::Flush
         };
-        if self.dual {
+        if self.is_dual() {
             self.late.extend(gone.into_iter().filter(sent));
         }
         for (v, vol) in nodes[n].vols.iter().enumerate() {

@@ -5,6 +5,7 @@ use super::{
     admin::Admin,
     disk::Payload,
     heap::Rng,
+    kind::Kind,
     node::{Node, Phase, Sending},
 };
 use drbd_core::{
@@ -73,7 +74,7 @@ impl Node {
             } else {
                 ConnFlags::NONE
             },
-            two_primaries: self.two_primaries,
+            two_primaries: self.kind == Kind::TwoPrimaries,
             integrity_alg: AlgName::EMPTY,
         }
     }
@@ -104,7 +105,7 @@ impl Node {
             vol.volume.set_one_shot(self.discard_my_data, false);
             vol.volume.connected(self.dialect, self.protocol, resolver);
             let context = vol.volume.context_mut();
-            context.two_primaries = self.two_primaries;
+            context.two_primaries = self.kind == Kind::TwoPrimaries;
             context.state_sent = true;
             vol.volume.send_handshake(&mut self.queues);
             vol.volume

@@ -6,6 +6,7 @@ use super::{
     disk::{FakeDisk, Payload},
     fence::Handler,
     heap::{filled, Heap, Rng},
+    kind::Kind,
     metadata::{self, MdSetup},
     net::Frame,
 };
@@ -366,8 +367,8 @@ pub(crate) struct Node {
     pub(crate) dialect: Dialect,
     pub(crate) protocol: ReplicationProtocol,
     pub(crate) peer_options: PeerOptions,
-    /// allow-two-primaries.
-    pub(crate) two_primaries: bool,
+    /// Of the story: with two Primaries they are allowed here, and of a careless one a disk is attached whatever the peer may have.
+    pub(crate) kind: Kind,
     /// A write that came before an acknowledgement that is counted before it: volume and number.
     pub(crate) early: Option<(usize, u32, Frame)>,
     /// When the sender looks next for epochs that are not acknowledged.
@@ -416,7 +417,7 @@ impl Node {
             dialect: Dialect::INITIAL,
             protocol: ReplicationProtocol::C,
             peer_options: PeerOptions::default(),
-            two_primaries: false,
+            kind: Kind::Careful,
             early: None,
             forgive_ms: 0,
             sending: None,
@@ -469,7 +470,7 @@ impl Node {
         let md = vols[0].md;
         let protocol = self.protocol;
         let peer_options = self.peer_options;
-        let two_primaries = self.two_primaries;
+        let kind = self.kind;
         let (helpers, trace) = (self.helpers, self.trace);
         let (fencing, on_no_data) = (self.fencing, self.on_no_data);
         *self = Node::new(self.index, &[], md, rng);
@@ -477,7 +478,7 @@ impl Node {
         self.vols = vols;
         self.protocol = protocol;
         self.peer_options = peer_options;
-        self.two_primaries = two_primaries;
+        self.kind = kind;
         self.trace = trace;
         self.helpers = helpers;
         (self.fencing, self.on_no_data) = (fencing, on_no_data);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Once;
 
 use crate::keep::Keep;
+use crate::kind::Kind;
 use crate::story::Play;
 
 /// How stories are played.
@@ -19,8 +20,8 @@ pub struct Options {
     pub keep: Keep,
     /// Tell every step.
     pub trace: bool,
-    /// Only stories with two Primaries; else they are some of all.
-    pub two_primaries: bool,
+    /// Only stories of this kind; else each seed has its own.
+    pub kind: Option<Kind>,
 }
 
 impl Default for Options {
@@ -29,7 +30,7 @@ impl Default for Options {
             events: 10_000,
             keep: Keep::ALL,
             trace: false,
-            two_primaries: false,
+            kind: None,
         }
     }
 }
@@ -100,7 +101,8 @@ pub fn play(seed: u64, options: &Options) -> Result<Played, Failure> {
     listen();
     let event = AtomicU64::new(0);
     let story = || {
-        let mut play = Play::long(seed, options.two_primaries, options.trace);
+        let kind = options.kind.unwrap_or_else(|| Kind::of_seed(seed));
+        let mut play = Play::long(seed, kind, options.trace);
         play.tell(seed, options.events, &options.keep, &event);
         let refused = !play.calm_down();
         Played {

@@ -6,9 +6,9 @@
 
 use super::{
     admin::{is_blind, Admin},
-    dual,
     heap::Rng,
     keep::Keep,
+    kind::Kind,
     node::{Node, Phase},
     world::{Setup, World},
 };
@@ -68,8 +68,7 @@ pub(crate) struct Play {
     pub(crate) rng: Rng,
     pub(crate) volumes: usize,
     pub(crate) mood: Mood,
-    /// Both nodes may be Primary.
-    pub(crate) dual: bool,
+    pub(crate) kind: Kind,
     /// With two Primaries: whose disk the other refused, and who gives up its data for that.
     pub(crate) gives_up: Option<usize>,
 }
@@ -123,25 +122,37 @@ fn setup_sized(seed: u64, mebibytes: &[u64]) -> Play {
         rng,
         volumes,
         mood: Mood::SHORT,
-        dual: false,
+        kind: Kind::Careful,
         gives_up: None,
     }
 }
 
 impl Play {
     /// A long story.
-    pub(crate) fn long(seed: u64, two_primaries: bool, trace: bool) -> Play {
+    pub(crate) fn long(seed: u64, kind: Kind, trace: bool) -> Play {
         let mut play = setup_sized(seed, &SIZES_LONG);
         play.mood = Mood::of_seed(seed);
         play.world.set_trace(trace);
-        if two_primaries || dual::is_dual(seed) {
-            play.allow_two_primaries();
-        } else {
+        play.set_kind(kind);
+        if kind != Kind::TwoPrimaries {
             play.world.enable_helpers();
+        }
+        if kind == Kind::Careful {
             play.world.draw_fencing(seed);
         }
         play.draw_options(seed);
         play
+    }
+
+    fn set_kind(&mut self, kind: Kind) {
+        self.kind = kind;
+        self.world.model.kind = kind;
+        for node in &mut self.world.nodes {
+            node.kind = kind;
+        }
+        if kind == Kind::TwoPrimaries {
+            self.allow_two_primaries();
+        }
     }
 
     /// Plays events until `steps` steps of the world are done, or those that are kept. The chance
@@ -184,7 +195,7 @@ impl Play {
         self.let_disks_hang();
         match self.rng.below(20) {
             at if at < io => self.io(),
-            at if at < io + admin && self.dual => self.administer_two(),
+            at if at < io + admin && self.kind == Kind::TwoPrimaries => self.administer_two(),
             at if at < io + admin => self.administer(),
             at if at < io + admin + fault => self.fault(),
             _ => {}
@@ -221,7 +232,7 @@ impl Play {
                 }
             }
         }
-        if self.dual {
+        if self.kind != Kind::Careful {
             if !self.bring_together() {
                 return false;
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the application and the administrator of a random story do.
 
-use super::{admin::Admin, model::GARBAGE, node::Phase, story::Play};
+use super::{admin::Admin, kind::Kind, model::GARBAGE, node::Phase, story::Play};
 use drbd_core::{
     engine::{op::Action, volume::Resize},
     state::{Conn, Disk, Fencing, Request, Role},
@@ -20,7 +20,7 @@ const CONTROLS_WAITING_MAX: usize = 16;
 impl Play {
     fn primary(&mut self) -> Option<usize> {
         // Of two Primaries each has its turn.
-        let second = self.dual && self.rng.one_in(2);
+        let second = self.kind == Kind::TwoPrimaries && self.rng.one_in(2);
         let primary = |n: &usize| {
             let node = &self.world.nodes[*n];
             node.up && node.state().role == Role::Primary && node.admin.is_none()
@@ -46,7 +46,11 @@ impl Play {
             return;
         }
         // Some places are hot, so that requests overlap.
-        let sector = if self.rng.one_in(if self.dual { 2 } else { 3 }) {
+        let sector = if self.rng.one_in(if self.kind == Kind::TwoPrimaries {
+            2
+        } else {
+            3
+        }) {
             self.rng.below(HOT_SECTORS)
         } else {
             self.rng.below(capacity - IO_SECTORS_MAX)
@@ -159,6 +163,31 @@ impl Play {
         }
     }
 
+    /// A disk is taken away, unless it is the last good one.
+    pub(crate) fn detach(&mut self, n: usize) {
+        let v = self.rng.below(self.volumes as u64) as usize;
+        let state = self.world.nodes[n].vols[v].volume.state();
+        let both = state.disk == Disk::UpToDate && self.in_sync(v);
+        if both && self.world.nodes[1 - n].admin.is_none() {
+            let force = self.rng.one_in(3);
+            self.say(|| format!("{n}: detach {v}, force {force}"));
+            self.world.nodes[n].command(Admin::Detach(v, 0, force));
+        }
+    }
+
+    /// All that one of the two has is to be sent again.
+    pub(crate) fn invalidate(&mut self, n: usize) {
+        let calm = self.world.nodes[1 - n].admin.is_none();
+        if calm && self.rng.one_in(8) && self.in_sync(0) {
+            let conn = self.rng.pick(&[Conn::StartingSyncS, Conn::StartingSyncT]);
+            self.say(|| format!("{n}: invalidate, {conn:?}"));
+            self.world.nodes[n].command(Admin::Change {
+                request: Request::NONE.conn(conn),
+                asked: false,
+            });
+        }
+    }
+
     /// A command of the administrator, if one makes sense.
     pub(crate) fn administer(&mut self) {
         let n = self.rng.below(2) as usize;
@@ -198,7 +227,14 @@ impl Play {
                 let peer_primary = peer_primary && !shot;
                 // Between the loss of the connection and the new generation nobody can tell.
                 let clear = !peer_primary && (connected || !peer.up || !peer.ending());
-                if peer_calm && clear && (settled || connected) && self.is_newest(n) {
+                let may = match self.kind {
+                    // Alone only now and then: that makes a split brain of the next connection.
+                    Kind::Careless => {
+                        !connected && self.rng.one_in(4) || !peer_primary && self.is_newest(n)
+                    }
+                    _ => clear && (settled || connected) && self.is_newest(n),
+                };
+                if peer_calm && may {
                     self.world.nodes[n].promote(false);
                 }
             }
@@ -211,42 +247,28 @@ impl Play {
                     self.world.nodes[n].demote();
                 }
             }
-            3 => {
-                let v = self.rng.below(self.volumes as u64) as usize;
-                let vol = &node.vols[v];
-                // The last copy stays.
-                let other = peer.vols[v].volume.state();
-                let both = state.conn == Conn::Connected
-                    && vol.volume.state().disk == Disk::UpToDate
-                    && other.disk == Disk::UpToDate;
-                if both && peer_calm {
-                    self.world.nodes[n].command(Admin::Detach(v, 0, self.rng.one_in(3)));
-                }
-            }
+            3 => self.detach(n),
             4 | 5 => {
                 let v = (0..self.volumes).find(|v| !node.vols[*v].attached);
                 // A Primary without any disk that takes its old one begins a split brain: what
                 // the peer's generation became meanwhile it cannot know.
                 let blind = state.role == Role::Primary && state.pdsk != Disk::UpToDate;
-                let v = v.filter(|_| !blind);
+                let v = v.filter(|_| self.kind == Kind::Careless || !blind);
                 // The peer may not know yet that it was gone, see `is_unaware`.
                 let unseen = matches!(peer.phase, Phase::Joined(_)) && peer.phase != node.phase;
-                let v = v.filter(|_| !(unseen && self.mood.harsh));
+                let v = v.filter(|_| self.kind == Kind::Careless || !(unseen && self.mood.harsh));
                 if let Some(v) = v.filter(|v| node.vols[*v].volume.state().disk == Disk::Diskless) {
                     self.world.nodes[n].command(Admin::Attach(v, 0));
                 }
+            }
+            6 if node.phase == Phase::StandAlone && self.kind == Kind::Careless => {
+                self.meet_again(n)
             }
             6 if node.phase == Phase::StandAlone => self.world.connect(n),
             6 if state.role != Role::Primary && state.conn == Conn::Connected && peer_calm => {
                 self.world.nodes[n].command(Admin::Disconnect(false));
             }
-            7 if self.mood.harsh && peer_calm && self.rng.one_in(8) && self.in_sync(0) => {
-                let conn = self.rng.pick(&[Conn::StartingSyncS, Conn::StartingSyncT]);
-                self.world.nodes[n].command(Admin::Change {
-                    request: Request::NONE.conn(conn),
-                    asked: false,
-                });
-            }
+            7 if self.mood.harsh => self.invalidate(n),
             _ => {}
         }
     }

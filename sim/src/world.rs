@@ -4,6 +4,7 @@
 use super::{
     equality::Equality,
     heap::Rng,
+    kind::Kind,
     metadata::{self, MdSetup},
     model::Model,
     net::Wire,
@@ -244,7 +245,7 @@ impl World {
                 !connected
                     || a.role != Role::Primary
                     || b.role != Role::Primary
-                    || self.nodes[0].two_primaries,
+                    || self.nodes[0].kind == Kind::TwoPrimaries,
                 "both are Primary"
             );
         }
