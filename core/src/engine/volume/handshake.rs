@@ -224,6 +224,15 @@ impl<M: Mem> Volume<M> {
         });
     }
 
+    /// Of a state that says that a resync or verify is over there, and of which nothing else counts yet. No further one
+    /// comes for that. (The stock driver leaves these out as well, and the next resync stays paused.)
+    fn note_role_and_pause(&mut self, told: State, link: &mut dyn Link, now_ms: u64) {
+        self.hard(link, now_ms, |state| {
+            state.peer = told.role;
+            state.peer_isp = told.aftr_isp || told.user_isp;
+        });
+    }
+
     /// P_STATE (replication-semantics section 3.2).
     pub fn state_received(
         &mut self,
@@ -241,6 +250,7 @@ impl<M: Mem> Volume<M> {
             match self.judge_state(told, demotion) {
                 StateReaction::ConnectionGone => return Err(Refusal::Closing),
                 StateReaction::ResyncFinished { finish } => {
+                    self.note_role_and_pause(told, link, now_ms);
                     self.peer.target_finished |= finish || self.resync.target_seen;
                     // Or it says so from before it heard of the resync.
                     if let Some(disk) = self.disk.as_mut() {
@@ -250,6 +260,7 @@ impl<M: Mem> Volume<M> {
                     return Ok(());
                 }
                 StateReaction::VerifyFinished => {
+                    self.note_role_and_pause(told, link, now_ms);
                     self.finish_verify_target(link, now_ms);
                     return Ok(());
                 }
@@ -568,5 +579,30 @@ mod tests {
         assert_eq!(tells(&peer), 0);
         rig::write_metadata(&mut volume, &mut peer);
         assert_eq!(tells(&peer), 1);
+    }
+
+    #[test]
+    fn a_peer_that_is_in_sync_again_pauses_nothing_any_more() {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.set_out_of_sync(0, 8);
+        volume.hard(&mut peer, 0, |state| {
+            (state.conn, state.pdsk) = (Conn::SyncSource, DiskState::Inconsistent);
+            state.peer_isp = true;
+        });
+        assert_eq!(volume.conn(), Conn::PausedSyncS);
+        let told = State {
+            role: Role::Primary,
+            peer: Role::Secondary,
+            conn: Conn::Connected,
+            pdsk: DiskState::UpToDate,
+            peer_isp: false,
+            ..volume.state
+        };
+        volume.state.role = Role::Secondary;
+        assert!(volume.state_received(told, &mut peer, 0).is_ok());
+        let state = volume.state;
+        assert_eq!((state.conn, state.peer_isp), (Conn::SyncSource, false));
+        assert_eq!(state.peer, Role::Primary);
     }
 }
