@@ -38,6 +38,16 @@ fn two_primaries_from_stock() {
     );
 }
 
+#[test]
+#[ignore = "full: takes more than two minutes"]
+fn two_primaries_without_disks() {
+    scenario(
+        "two_primaries_without_disks",
+        &setup(Pairing::OursOurs),
+        disks_come_and_go,
+    );
+}
+
 const NET: [&str; 3] = ["allow-two-primaries yes", "ping-timeout 60", "ping-int 2"];
 
 fn setup(pairing: Pairing) -> Setup {
@@ -126,15 +136,52 @@ fn option_stays(cluster: &Cluster, side: &Side) -> Result<()> {
     cluster.configure(side, &config)
 }
 
-fn story(cluster: &Cluster) -> Result<()> {
-    let (alpha, beta) = (&cluster.alpha, &cluster.beta);
+fn both_primary(cluster: &Cluster) -> Result<()> {
     step("up", || cluster.up_and_synced())?;
-    beta.primary()?;
+    cluster.beta.primary()?;
     for side in cluster.sides() {
         side.wait("two Primaries", SOON, |view| {
             view.role == "Primary" && view.peer_role == "Primary"
         })?;
     }
+    Ok(())
+}
+
+/// Each has its disk taken away and given back, or all of it sent again, while both write to the same blocks.
+fn disks_come_and_go(cluster: &Cluster) -> Result<()> {
+    both_primary(cluster)?;
+    for target in cluster.sides() {
+        let mut writers = Vec::new();
+        for side in cluster.sides() {
+            writers.push(side.node.spawn(&writer(cluster, 60))?);
+        }
+        for side in cluster.sides() {
+            step(&format!("{} without its disk", side.name()), || {
+                side.drbdadm("detach")?;
+                side.wait("no disk", SOON, |view| view.disk == "Diskless")?;
+                std::thread::sleep(Duration::from_secs(2));
+                side.drbdadm("attach")?;
+                side.wait_healthy()
+            })?;
+        }
+        step(&format!("{} gets everything again", target.name()), || {
+            target.drbdadm("invalidate")?;
+            for writer in writers {
+                let output = writer.wait(Duration::from_secs(300))?;
+                ensure!(output.success(), "{output:?}");
+            }
+            target.wait_healthy()?;
+            still_connected(cluster)?;
+            cluster.compare_disks()
+        })?;
+    }
+    cluster.beta.secondary()?;
+    cluster.finish()
+}
+
+fn story(cluster: &Cluster) -> Result<()> {
+    let (alpha, beta) = (&cluster.alpha, &cluster.beta);
+    both_primary(cluster)?;
     for round in 1..=3 {
         step(&format!("both write, round {round}"), || {
             write_on_both(cluster, 8, round == 2)?;
