@@ -58,6 +58,12 @@ impl Play {
         if !node.up || node.admin.is_some() {
             return;
         }
+        if self.rng.one_in(8) {
+            return self.reconfigure(n);
+        }
+        if self.rng.one_in(8) {
+            return self.grow(n);
+        }
         let state = node.state();
         let attached = node.vols.iter().all(|vol| vol.attached);
         match self.rng.below(8) {

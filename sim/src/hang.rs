@@ -2,7 +2,6 @@
 //! Disks that hang, are given up, and answer late.
 
 use super::{
-    kind::Kind,
     node::{Node, Vol},
     story::Play,
     world::World,
@@ -74,7 +73,7 @@ impl Play {
     /// goes on some day.
     pub(crate) fn let_disks_hang(&mut self) {
         let timeout_ms = self.world.nodes[0].vols[0].options.disk_timeout_ms;
-        if !self.mood.harsh || self.kind == Kind::TwoPrimaries || timeout_ms == 0 {
+        if !self.mood.harsh || timeout_ms == 0 {
             return;
         }
         let mut vols = self.world.nodes.iter().flat_map(|node| &node.vols);

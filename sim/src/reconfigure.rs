@@ -4,6 +4,7 @@
 use super::{
     admin::Admin,
     heap::Rng,
+    kind::Kind,
     node::{Node, Phase},
     story::Play,
     world::World,
@@ -65,6 +66,8 @@ impl Play {
                 });
             }
             5 | 6 => self.suspend_or_resume(n),
+            // Two Primaries need protocol C.
+            0 if self.kind == Kind::TwoPrimaries => {}
             0 => {
                 let protocol = self.rng.pick(&[
                     ReplicationProtocol::A,

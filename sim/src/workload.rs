@@ -135,7 +135,7 @@ impl Play {
     }
 
     /// Devices become larger, one or both, and the administrator tells node `n`, or nobody.
-    fn grow(&mut self, n: usize) {
+    pub(crate) fn grow(&mut self, n: usize) {
         let v = self.rng.below(self.volumes as u64) as usize;
         let world = &mut self.world;
         let both = self.rng.one_in(2);
