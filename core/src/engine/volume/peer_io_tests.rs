@@ -278,7 +278,7 @@ fn the_only_copy_does_not_wait_for_room_in_the_log() {
         at(page) < at(superblock),
         "its bit is durable before it is written: {seen:?}"
     );
-    assert!(at(page).is_some() && seen.iter().any(|write| *write == (superblock, true)));
+    assert!(at(page).is_some() && seen.contains(&(superblock, true)));
     assert!(vol.op(0).kind == Kind::PeerWrite && vol.op(0).any(crate::engine::op::flag::LAUNCHED));
 }
 

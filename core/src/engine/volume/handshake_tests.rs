@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What two nodes make of each other when they meet, and of later states.
+
+use super::{super::rig, *};
+use crate::{
+    state::Negotiated,
+    uuid::{GenUuids, Policy},
+};
+
+/// The flags that a disk tells of which the metadata says `remembered`.
+fn told(remembered: DiskState) -> UuidFlags {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    volume.state.disk = DiskState::Negotiating;
+    volume.context.negotiating = Some(Negotiated {
+        disk: remembered,
+        pdsk: DiskState::UpToDate,
+        data_unchanged: true,
+    });
+    volume.send_uuids(false, &mut peer);
+    match peer.controls.last() {
+        Some(Packet::Uuids(told)) => told.flags,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Both were Primary without each other and are it still; this one has fewer changes, and after-sb-1pri decides nothing.
+#[test]
+fn of_two_primaries_the_one_that_is_demoted_gives_in() {
+    let uuids = |current| GenUuids {
+        current,
+        bitmap: 0x2000,
+        history: [0, 0],
+    };
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    volume.context.two_primaries = true;
+    volume.context.apv = 101;
+    volume.state.conn = Conn::WfReportParams;
+    volume.state.peer = Role::Unknown;
+    volume.state.pdsk = DiskState::Unknown;
+    volume.disk.as_mut().unwrap().set_uuids(uuids(0x1001));
+    volume.peer.uuids = Some(PeerUuids {
+        uuids: uuids(0x3001),
+        dirty_bits: 4,
+        flags: UuidFlags(0),
+    });
+    volume.peer.comm_bm_set = 1;
+    volume.peer.consider_resync = true;
+    volume.peer.options.after_sb = [
+        Policy::DiscardLeastChanges,
+        Policy::Disconnect,
+        Policy::CallPriLost,
+    ];
+    let told = State {
+        role: Role::Primary,
+        peer: Role::Primary,
+        conn: Conn::WfReportParams,
+        ..volume.state
+    };
+    let met = volume.state_received(told, &mut peer, 0);
+    assert!(met.is_ok(), "{met:?}");
+    assert_eq!(
+        (volume.state.role, volume.state.conn),
+        (Role::Secondary, Conn::WfBitMapT)
+    );
+}
+
+#[test]
+fn only_an_inconsistent_disk_says_so() {
+    assert_eq!(told(DiskState::Inconsistent), UuidFlags::INCONSISTENT);
+    for good in [DiskState::Outdated, DiskState::Consistent] {
+        assert_eq!(told(good), UuidFlags(0), "{good:?}");
+    }
+}
+
+/// The target finished, lost its disk, and attaches it again; this node, whose data went on, saw nothing of the end. An
+/// interruption from here on finds two generations, not one, and so does the peer, which hears of the UUIDs only now.
+#[test]
+fn a_source_that_missed_the_end_goes_on_in_a_generation_of_its_own() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    let (current, sync, older) = (0x1000, 0x2000, 0x3000);
+    let target = GenUuids {
+        current,
+        bitmap: 0,
+        history: [sync, older],
+    };
+    volume.disk.as_mut().unwrap().set_uuids(GenUuids {
+        current: current | 1,
+        bitmap: sync,
+        history: [older, 0],
+    });
+    volume.state.pdsk = DiskState::Diskless;
+    volume.peer.uuids = Some(PeerUuids {
+        uuids: target,
+        dirty_bits: 0,
+        flags: UuidFlags(0),
+    });
+    let told = State {
+        role: Role::Secondary,
+        peer: Role::Primary,
+        conn: Conn::Connected,
+        disk: DiskState::Negotiating,
+        pdsk: DiskState::UpToDate,
+        ..volume.state
+    };
+    assert!(volume.state_received(told, &mut peer, 0).is_ok());
+    assert_eq!(volume.state.conn, Conn::WfBitMapS);
+    let own = volume.disk.as_ref().unwrap().uuids();
+    assert_ne!(own.current & !1, current);
+    assert_eq!((own.bitmap & !1, own.history[0]), (current, sync));
+    // Held until they are durable.
+    let tells = |peer: &rig::Peer| {
+        let uuids = |packet: &&Packet| matches!(packet, Packet::Uuids(_));
+        peer.controls.iter().filter(uuids).count()
+    };
+    assert_eq!(tells(&peer), 0);
+    rig::write_metadata(&mut volume, &mut peer);
+    assert_eq!(tells(&peer), 1);
+}
+
+#[test]
+fn a_peer_that_is_in_sync_again_pauses_nothing_any_more() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    volume.set_out_of_sync(0, 8);
+    volume.hard(&mut peer, 0, |state| {
+        (state.conn, state.pdsk) = (Conn::SyncSource, DiskState::Inconsistent);
+        state.peer_isp = true;
+    });
+    assert_eq!(volume.conn(), Conn::PausedSyncS);
+    let told = State {
+        role: Role::Primary,
+        peer: Role::Secondary,
+        conn: Conn::Connected,
+        pdsk: DiskState::UpToDate,
+        peer_isp: false,
+        ..volume.state
+    };
+    volume.state.role = Role::Secondary;
+    assert!(volume.state_received(told, &mut peer, 0).is_ok());
+    let state = volume.state;
+    assert_eq!((state.conn, state.peer_isp), (Conn::SyncSource, false));
+    assert_eq!(state.peer, Role::Primary);
+}
