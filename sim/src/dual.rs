@@ -11,6 +11,7 @@ use super::{
     story::Play,
 };
 use drbd_core::{
+    engine::volume::End,
     state::{Conn, Disk, Role},
     wire::handshake::ReplicationProtocol,
 };
@@ -135,6 +136,21 @@ impl Play {
         self.world.nodes[n].admin_result = None;
     }
 
+    /// Node `n` disconnects, whether the other likes it or not.
+    fn part(&mut self, n: usize) {
+        self.world.nodes[n].command(Admin::Disconnect(false));
+        self.world.settle();
+        let node = &mut self.world.nodes[n];
+        if let Some(Err(_)) = node.admin_result.take() {
+            node.wanted = false;
+            node.end_with(End {
+                conn: Conn::Disconnecting,
+                why: "forced to disconnect",
+            });
+            self.world.settle();
+        }
+    }
+
     /// Has both attached and connected, whatever that takes. False if their histories have nothing
     /// in common any more, which an administrator cannot mend by giving up one's changes.
     pub(crate) fn bring_together(&mut self) -> bool {
@@ -155,6 +171,11 @@ impl Play {
             let now = self.world.now;
             for n in 0..2 {
                 self.world.nodes[n].resume_sync(now);
+                // What fencing froze: who decides for one of the two knows of the other.
+                if self.world.nodes[n].state().susp_fen {
+                    self.world.nodes[n].resume_io(now);
+                    self.world.settle();
+                }
                 while let Some(v) = self.detached(n) {
                     self.world.nodes[n].command(Admin::Attach(v, 0));
                     self.world.settle();
@@ -164,11 +185,10 @@ impl Play {
                     // The peer refuses the disk, or it is not good for this Primary: alone it comes
                     // back, to be given up.
                     self.gives_up = Some(n);
-                    for command in [Admin::Disconnect(false), Admin::Attach(v, 0)] {
-                        self.retire(n);
-                        self.world.nodes[n].command(command);
-                        self.world.settle();
-                    }
+                    self.retire(n);
+                    self.part(n);
+                    self.world.nodes[n].command(Admin::Attach(v, 0));
+                    self.world.settle();
                     break;
                 }
             }

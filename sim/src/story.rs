@@ -136,8 +136,6 @@ impl Play {
         play.set_kind(kind);
         if kind != Kind::TwoPrimaries {
             play.world.enable_helpers();
-        }
-        if kind == Kind::Careful {
             play.world.draw_fencing(seed);
         }
         play.draw_options(seed);
