@@ -110,6 +110,11 @@ impl Model {
         }
     }
 
+    /// A policy may give up what was acknowledged, and say nothing.
+    pub(crate) fn policies_decide(&mut self) {
+        self.parted.ends();
+    }
+
     fn is_dual(&self) -> bool {
         self.kind == Kind::TwoPrimaries
     }

@@ -10,6 +10,8 @@ use drbd_core::state::{Conn, Disk};
 pub(crate) struct Parted {
     alone: [Vec<bool>; 2],
     disks: [Vec<Disk>; 2],
+    /// Policies decide what is given up.
+    ended: bool,
 }
 
 impl Parted {
@@ -17,7 +19,13 @@ impl Parted {
         Parted {
             alone: [0, 1].map(|_| vec![false; volumes]),
             disks: [0, 1].map(|_| vec![Disk::Diskless; volumes]),
+            ended: false,
         }
+    }
+
+    /// Nothing is looked at any more.
+    pub(crate) fn ends(&mut self) {
+        self.ended = true;
     }
 
     /// A write of node `n` was acknowledged; its volume's state did not change since it was issued. Without a disk the peer has it.
@@ -37,6 +45,9 @@ impl Parted {
 
     /// Looks at both after a step.
     pub(crate) fn look(&mut self, nodes: &[Node; 2]) {
+        if self.ended {
+            return;
+        }
         for (n, node) in nodes.iter().enumerate() {
             for (v, vol) in node.vols.iter().enumerate() {
                 let state = vol.volume.state();

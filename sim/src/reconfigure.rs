@@ -14,6 +14,7 @@ use drbd_core::{
     engine::link::Link,
     engine::volume::PeerOptions,
     state::{Conn, Fencing, Request, Role},
+    uuid::Policy,
     wire::{
         alg_name::AlgName,
         handshake::{Protocol, ReplicationProtocol},
@@ -44,6 +45,34 @@ impl Play {
         if rng.one_in(3) {
             self.world.slow = 2 + rng.below(40);
         }
+        if self.kind != Kind::Careful && rng.one_in(3) {
+            self.draw_policies(&mut rng);
+        }
+    }
+
+    /// After a split brain somebody gives in without being asked.
+    fn draw_policies(&mut self, rng: &mut Rng) {
+        let after_sb = [
+            rng.pick(&[
+                Policy::DiscardYoungerPrimary,
+                Policy::DiscardOlderPrimary,
+                Policy::DiscardZeroChanges,
+                Policy::DiscardLeastChanges,
+                Policy::DiscardLocal,
+            ]),
+            rng.pick(&[
+                Policy::Disconnect,
+                Policy::Consensus,
+                Policy::DiscardSecondary,
+                Policy::CallPriLost,
+                Policy::Violently,
+            ]),
+            rng.pick(&[Policy::Disconnect, Policy::CallPriLost, Policy::Violently]),
+        ];
+        let [a, b] = &mut self.world.nodes;
+        a.peer_options.after_sb = after_sb;
+        b.peer_options.after_sb = after_sb.map(Policy::mirrored);
+        self.world.model.policies_decide();
     }
 
     /// The administrator changes an option of node `n`.
