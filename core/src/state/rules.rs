@@ -119,7 +119,7 @@ pub const STATE_RULES: [StateRule; 15] = [
 ];
 
 /// Rules for changes that are asked for; the last broken one gives the code.
-pub const SOFT_RULES: [ChangeRule; 13] = [
+pub const SOFT_RULES: [ChangeRule; 16] = [
     change_rule(Ss::ResyncRunning, "full sync during resync", |o, n, _| {
         starts_sync(n) && o.conn > Conn::Connected
     }),
@@ -192,6 +192,37 @@ pub const SOFT_RULES: [ChangeRule; 13] = [
                 && n.pdsk == Disk::Outdated
                 && o.conn < Conn::Connected
                 && o.pdsk > Disk::Outdated
+        },
+    ),
+    // These three look at the disks as they are: what a verify or a full sync implies would make good ones of them. (In the
+    // stock driver it does.)
+    change_rule(
+        Ss::NoUpToDateDisk,
+        "verify of a disk that is not UpToDate",
+        |o, n, _| verifies(n) && o.conn == Conn::Connected && o.disk.min(o.pdsk) < Disk::UpToDate,
+    ),
+    change_rule(
+        Ss::NoUpToDateDisk,
+        "full sync over the only good disk",
+        |o, n, _| {
+            let overwrites =
+                |source: Disk, target: Disk| source < Disk::UpToDate && target == Disk::UpToDate;
+            o.conn == Conn::Connected
+                && match n.conn {
+                    Conn::StartingSyncS => overwrites(o.disk, o.pdsk),
+                    Conn::StartingSyncT => overwrites(o.pdsk, o.disk),
+                    _ => false,
+                }
+        },
+    ),
+    change_rule(
+        Ss::InTransientState,
+        "verify or full sync while a disk is attached",
+        |o, n, _| {
+            let attaches = |disk: Disk| matches!(disk, Disk::Attaching | Disk::Negotiating);
+            o.conn == Conn::Connected
+                && (verifies(n) || starts_sync(n))
+                && (attaches(o.disk) || attaches(o.pdsk))
         },
     ),
 ];

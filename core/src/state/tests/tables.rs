@@ -315,6 +315,10 @@ fn every_soft_rule_and_its_neighbour() {
         pdsk: Disk::Outdated,
         ..alone
     };
+    let poor = State {
+        disk: Disk::Inconsistent,
+        ..UP
+    };
     // Name, then old and new that break it, then old and new that do not, then the context of both.
     let cases: &[(&str, State, State, State, State, Context)] = &[
         (
@@ -437,6 +441,33 @@ fn every_soft_rule_and_its_neighbour() {
             outdating,
             UP,
             outdating,
+            C,
+        ),
+        (
+            "verify of a disk that is not UpToDate",
+            poor,
+            at(Conn::VerifyT, UP),
+            UP,
+            at(Conn::VerifyT, UP),
+            C,
+        ),
+        (
+            "full sync over the only good disk",
+            poor,
+            at(Conn::StartingSyncS, UP),
+            poor,
+            at(Conn::StartingSyncT, poor),
+            C,
+        ),
+        (
+            "verify or full sync while a disk is attached",
+            State {
+                disk: Disk::Negotiating,
+                ..UP
+            },
+            at(Conn::StartingSyncT, UP),
+            UP,
+            at(Conn::StartingSyncT, UP),
             C,
         ),
     ];
