@@ -103,6 +103,9 @@ pub enum StateReaction {
     },
     /// The peer says that the verify ended. Finish it, then nothing more.
     VerifyFinished,
+    /// It tells of something that had ended here when the disk that is being attached was lost: the peer knows nothing of this
+    /// one yet, and its answer is still to come. Only role and pause count.
+    Stale,
     /// Try to become Secondary, then ask again with the result in [`Meeting::demotion`] and the former role in its
     /// [`super::Compared::role`].
     TryDemote(Handshake),
@@ -147,6 +150,11 @@ pub fn on_state(
     let mut peer_disk = real_peer_disk(told, facts.peer_uuids.as_ref());
     if now.conn <= Conn::TearDown {
         return StateReaction::ConnectionGone;
+    }
+    let answers =
+        matches!(told.conn, Conn::WfBitMapS | Conn::WfBitMapT) || told.conn <= Conn::Connected;
+    if now.conn == Conn::Connected && now.disk == Disk::Negotiating && !answers {
+        return StateReaction::Stale;
     }
     let behind = matches!(now.pdsk, Disk::Inconsistent | Disk::Consistent);
     if behind
@@ -298,6 +306,7 @@ pub fn sets_all_bits(reaction: &StateReaction) -> bool {
         },
         StateReaction::Apply(_)
         | StateReaction::ConnectionGone
+        | StateReaction::Stale
         | StateReaction::ResyncFinished { .. }
         | StateReaction::VerifyFinished
         | StateReaction::TryDemote(_)

@@ -109,7 +109,11 @@ impl<M: Mem> Volume<M> {
         let negotiating = self.context.negotiating;
         let worth = negotiating.map_or(self.state.disk, |remembered| remembered.disk);
         let inconsistent = worth == DiskState::Inconsistent;
-        let bits = disk.out_of_sync_bits();
+        let bits = if core::mem::take(&mut self.peer.comm_bm_decided) {
+            self.peer.comm_bm_set
+        } else {
+            disk.out_of_sync_bits()
+        };
         let mut flags = 0u64;
         for (on, flag) in [
             (self.peer.discard_my_data, UuidFlags::DISCARD_MY_DATA),
@@ -244,6 +248,7 @@ impl<M: Mem> Volume<M> {
         self.note_failed_resync(told, link, now_ms);
         self.note_target_went_ahead(told, link, now_ms);
         self.note_peer_waits(told, link, now_ms);
+        self.count_changes(told);
         let mut demotion = Demotion::NotTried;
         // One round more for each of: a demotion, an aborted attach.
         for _ in 0..3 {
@@ -262,6 +267,10 @@ impl<M: Mem> Volume<M> {
                 StateReaction::VerifyFinished => {
                     self.note_role_and_pause(told, link, now_ms);
                     self.finish_verify_target(link, now_ms);
+                    return Ok(());
+                }
+                StateReaction::Stale => {
+                    self.note_role_and_pause(told, link, now_ms);
                     return Ok(());
                 }
                 StateReaction::TryDemote(met) => {
@@ -303,6 +312,16 @@ impl<M: Mem> Volume<M> {
             }
         }
         Err(Refusal::Malformed)
+    }
+
+    /// The peer attaches a disk that this node is about to judge, and will judge by what it is told then: the count of
+    /// changes has to be the same, however many are written meanwhile. (In the stock driver it is not.)
+    fn count_changes(&mut self, told: State) {
+        let Some(disk) = &self.disk else { return };
+        if self.conn() == Conn::Connected && told.disk == DiskState::Negotiating {
+            self.peer.comm_bm_set = disk.out_of_sync_bits();
+            self.peer.comm_bm_decided = true;
+        }
     }
 
     fn judge_state(&self, told: State, demotion: Demotion) -> StateReaction {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What two nodes make of each other when they meet, and of later states.
 
+extern crate std;
 use super::{super::rig, *};
 use crate::{
     state::Negotiated,
@@ -143,4 +144,51 @@ fn a_peer_that_is_in_sync_again_pauses_nothing_any_more() {
     let state = volume.state;
     assert_eq!((state.conn, state.peer_isp), (Conn::SyncSource, false));
     assert_eq!(state.peer, Role::Primary);
+}
+
+/// The peer judges by the count that it is told, while this Primary writes on.
+#[test]
+fn changes_are_counted_once_for_both() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    let uuids = |current, bitmap| GenUuids {
+        current,
+        bitmap,
+        history: [0, 0],
+    };
+    volume
+        .disk
+        .as_mut()
+        .unwrap()
+        .set_uuids(uuids(0x2001, 0x1000));
+    volume.state.pdsk = DiskState::Diskless;
+    volume.set_out_of_sync(0, 24);
+    volume.peer.uuids = Some(PeerUuids {
+        uuids: uuids(0x1000, 0),
+        dirty_bits: 5,
+        flags: UuidFlags(0),
+    });
+    let told = State {
+        role: Role::Secondary,
+        peer: Role::Primary,
+        conn: Conn::Connected,
+        disk: DiskState::Negotiating,
+        pdsk: DiskState::UpToDate,
+        ..volume.state
+    };
+    volume.uuid_hold = Some(u64::MAX);
+    assert!(volume.state_received(told, &mut peer, 0).is_ok());
+    volume.set_out_of_sync(800, 80);
+    volume.uuid_hold = None;
+    volume.send_uuids(false, &mut peer);
+    let counts = |peer: &rig::Peer| -> std::vec::Vec<u64> {
+        let bits = |packet: &Packet| match packet {
+            Packet::Uuids(told) => Some(told.dirty_bits),
+            _ => None,
+        };
+        peer.controls.iter().filter_map(bits).collect()
+    };
+    assert_eq!((counts(&peer), volume.peer.comm_bm_set), (std::vec![3], 3));
+    volume.send_uuids(false, &mut peer);
+    assert_eq!(counts(&peer), [3, 13]);
 }

@@ -375,6 +375,7 @@ impl<M: Mem> Volume<M> {
         self.peer.stale_replies = 0;
         self.pending_state = None;
         self.pending_sync_uuid = None;
+        self.peer.comm_bm_decided = false;
         self.held_packets = Default::default();
         self.bitmap_hold = false;
         self.context.state_sent = false;

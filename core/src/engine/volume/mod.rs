@@ -144,6 +144,8 @@ pub(crate) struct PeerDevice {
     pub(crate) uuids: Option<PeerUuids>,
     /// Own dirty bits at the last P_UUIDS sent.
     pub(crate) comm_bm_set: u64,
+    /// A policy decided by them, and the peer has not heard of them yet.
+    pub(crate) comm_bm_decided: bool,
     /// What the peer says it can hold, sectors.
     pub(crate) size_sectors: u64,
     /// Largest bio the peer takes, bytes.
@@ -310,6 +312,7 @@ impl<M: Mem> Volume<M> {
             peer: PeerDevice {
                 uuids: None,
                 comm_bm_set: 0,
+                comm_bm_decided: false,
                 size_sectors: 0,
                 max_bio_bytes: lifecycle::MAX_BIO_BYTES,
                 resolve_conflicts: false,

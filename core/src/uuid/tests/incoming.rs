@@ -257,6 +257,25 @@ fn the_end_of_a_resync_is_announced_by_the_target() {
 }
 
 #[test]
+fn what_was_said_before_the_disk_was_attached_is_no_answer() {
+    let attaching = State {
+        disk: Disk::Negotiating,
+        ..UP
+    };
+    // The disk before was lost in the middle of that, and the peer does not know.
+    for conn in [Conn::WfSyncUuid, Conn::SyncSource, Conn::SyncTarget] {
+        let told = State { conn, ..UP };
+        let reaction = judge(attaching, told, facts(Some(OWN)));
+        assert_eq!(reaction, StateReaction::Stale, "{conn:?}");
+    }
+    for conn in [Conn::Connected, Conn::WfBitMapS, Conn::WfBitMapT] {
+        let told = State { conn, ..UP };
+        let reaction = judge(attaching, told, facts(Some(OWN)));
+        assert!(matches!(reaction, StateReaction::Apply(_)), "{reaction:?}");
+    }
+}
+
+#[test]
 fn the_end_of_a_verify_is_announced_by_its_source() {
     let verify = State {
         conn: Conn::VerifyT,
