@@ -9,6 +9,7 @@ use super::{
     admin::Admin,
     node::{Node, Phase},
     story::Play,
+    workload::is_stuck,
 };
 use drbd_core::{
     engine::volume::End,
@@ -22,6 +23,7 @@ fn is_split(node: &Node) -> bool {
     let reasons = [
         "split brain",
         "a Primary would have to take over",
+        "the peer has other data than this diskless Primary works with",
         // Both are Primary.
         "the state that results from the handshake is not allowed",
     ];
@@ -56,7 +58,7 @@ impl Play {
     pub(crate) fn administer_two(&mut self) {
         let n = self.rng.below(2) as usize;
         let node = &self.world.nodes[n];
-        if !node.up || node.admin.is_some() {
+        if !node.up || node.admin.is_some() || is_stuck(node) {
             return;
         }
         if self.rng.one_in(8) {
@@ -95,6 +97,7 @@ impl Play {
                 self.say(|| format!("{n}: disconnect"));
                 self.world.nodes[n].command(Admin::Disconnect(false));
             }
+            7 if self.rng.one_in(2) => self.verify(n),
             7 => self.invalidate(n),
             _ => {}
         }
@@ -220,6 +223,11 @@ impl Play {
                     }
                 }
             }
+        }
+        // Who has to be demoted first is in use, and its applications wait for data that it does not have.
+        let apart = |node: &Node| !matches!(node.phase, Phase::Joined(_));
+        if self.world.nodes.iter().all(apart) && (0..2).any(|n| self.is_busy(n)) {
+            return false;
         }
         panic!("they do not come together{}", self.world.describe());
     }

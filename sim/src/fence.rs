@@ -5,6 +5,7 @@
 //! it may, and is shot if chance or need be; one that is down is said to be down. It may also fail.
 
 use super::{
+    kind::Kind,
     node::{Completion, Node},
     world::World,
 };
@@ -256,7 +257,9 @@ impl World {
         let node = &self.nodes[n];
         let state = node.vols[v].volume.state();
         let alone = state.conn < Conn::Connected && state.pdsk > Disk::Outdated;
-        let counts = node.fencing == Fencing::ResourceAndStonith
+        // A careless administrator gives a Primary its old disk back while nothing is frozen, since it had none to protect.
+        let counts = node.kind == Kind::Careful
+            && node.fencing == Fencing::ResourceAndStonith
             && node.protocol == ReplicationProtocol::C
             && alone
             && state.disk >= Disk::Consistent

@@ -10,7 +10,8 @@ use drbd_core::{
     engine::{
         op::{flag, Action, Kind},
         volume::{
-            Admission, AppIo, ConnectionRequest, Effect, End, IoResult, MdIo, MdResult, Todo,
+            Admission, AppIo, ConnectionRequest, Effect, End, Finding, IoResult, MdIo, MdResult,
+            Todo,
         },
     },
     state::Role,
@@ -268,6 +269,14 @@ impl Node {
         if todo.has(Todo::COMPARE) {
             vol.compare(&mut self.queues, now);
         }
+        if todo.has(Todo::FINDING) {
+            while let Some(finding) = vol.volume.take_finding() {
+                if let Finding::OutOfSync(range) = finding {
+                    self.findings.push((v, range));
+                }
+            }
+        }
+        let vol = &mut self.vols[v];
         let due = vol.tick_ms.is_some_and(|at| at <= now);
         if todo.has(Todo::RESYNC) || due {
             vol.tick_ms = vol.volume.resync_work(&mut self.queues, now);
@@ -296,6 +305,10 @@ impl Vol {
             } else {
                 own.is_some() && own == slot.digest.take()
             };
+            let at = self.volume.op(op);
+            if !equal && at.kind == Kind::OvOwn {
+                self.unequal.push((at.sector, u64::from(at.len_sectors)));
+            }
             self.volume.compared(op, equal, queues, now);
         }
     }

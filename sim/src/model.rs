@@ -331,7 +331,8 @@ impl Model {
             };
             // A Primary that lost its source in the middle of a resync has what it has, also while only the
             // source knows of that.
-            let unlinked = nodes[n].vols[v].volume.state().conn < Conn::Connected;
+            let state = nodes[n].vols[v].volume.state();
+            let unlinked = state.conn < Conn::Connected || state.pdsk < Disk::Inconsistent;
             let alone =
                 self.kind != Kind::Careful && (unlinked || nodes[n].phase != nodes[1 - n].phase);
             assert!(

@@ -212,13 +212,19 @@ impl Node {
             Outgoing::Item(SendItem::RsRequest { .. }) => {
                 matches!(
                     packet,
-                    Packet::RsDataRequest(_) | Packet::CsumRsRequest(_) | Packet::RsThinReq(_)
+                    Packet::RsDataRequest(_)
+                        | Packet::CsumRsRequest(_)
+                        | Packet::RsThinReq(_)
+                        | Packet::OvRequest(_)
                 )
             }
             Outgoing::Item(SendItem::Reply { .. }) => {
                 matches!(
                     packet,
-                    Packet::DataReply(_) | Packet::RsDataReply(_) | Packet::RsDeallocated(_)
+                    Packet::DataReply(_)
+                        | Packet::RsDataReply(_)
+                        | Packet::RsDeallocated(_)
+                        | Packet::OvReply(_)
                 )
             }
             _ => false,
@@ -236,7 +242,7 @@ impl Node {
             _ => None,
         };
         let body = match packet {
-            Packet::CsumRsRequest(_) => {
+            Packet::CsumRsRequest(_) | Packet::OvReply(_) => {
                 let block = slot.payload.take().expect("a digest is of a block");
                 block.digest()
             }

@@ -17,13 +17,13 @@ use drbd_core::{
         ranges::{Bucket, BUCKETS},
         reply_queue::{HeldAck, ReplyItem, ReplyQueue},
         send_queue::{ClosedEpoch, SendItem, SendQueue},
-        volume::{DiskOptions, End, IoResult, PeerOptions, Todo, Volume},
+        volume::{DiskOptions, End, IoResult, PeerOptions, Range, Todo, Volume},
     },
     meta::Block,
     state::{action::Helper, Fencing, OnNoData, State},
     wire::{dialect::Dialect, handshake::ReplicationProtocol, packet::Packet},
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Operations of the application, and of the peer.
 const APP_OPS: usize = 24;
@@ -138,6 +138,9 @@ pub(crate) struct Vol {
     pub(crate) read_only: bool,
     /// A helper program of this volume runs.
     pub(crate) helper: Option<Helper>,
+    /// Blocks that online verify just found different, and those of them that are.
+    pub(crate) unequal: Vec<(u64, u64)>,
+    pub(crate) differed: BTreeSet<u64>,
 }
 
 impl Vol {
@@ -162,6 +165,8 @@ impl Vol {
             md,
             options: DiskOptions::default(),
             attached: false,
+            unequal: Vec::new(),
+            differed: BTreeSet::new(),
             inflight: Vec::new(),
             md_write: None,
             md_due: false,
@@ -193,6 +198,9 @@ impl Vol {
             .without(Todo::WAKE)
             .without(Todo::READY);
         self.effects |= self.volume.has_effects();
+        // Who waits for I/O has the device open.
+        let open = !self.pending.is_empty() || self.volume.upper_pending() > 0;
+        self.volume.context_mut().device_open = open;
         if self.volume.state() != self.last_state {
             self.last_state = self.volume.state();
             self.changes += 1;
@@ -369,6 +377,8 @@ pub(crate) struct Node {
     pub(crate) peer_options: PeerOptions,
     /// Of the story: with two Primaries they are allowed here, and of a careless one a disk is attached whatever the peer may have.
     pub(crate) kind: Kind,
+    /// What online verify found: volume and range.
+    pub(crate) findings: Vec<(usize, Range)>,
     /// A write that came before an acknowledgement that is counted before it: volume and number.
     pub(crate) early: Option<(usize, u32, Frame)>,
     /// When the sender looks next for epochs that are not acknowledged.
@@ -418,6 +428,7 @@ impl Node {
             protocol: ReplicationProtocol::C,
             peer_options: PeerOptions::default(),
             kind: Kind::Careful,
+            findings: Vec::new(),
             early: None,
             forgive_ms: 0,
             sending: None,

@@ -10,7 +10,7 @@ use drbd_core::{
     engine::{
         agreement::agree,
         reply_queue::{BarrierStep, ReplyItem},
-        volume::{write_of, Effect, End, PeerReadKind, PeerWriteFate, ReplyFate},
+        volume::{write_of, DigestFate, Effect, End, PeerReadKind, PeerWriteFate, ReplyFate},
     },
     planted::{self, Bug},
     state::{Conn, Ss},
@@ -181,6 +181,10 @@ impl Node {
                 let kind = PeerReadKind::ChecksumResync;
                 self.peer_read(v, kind, request, Some(frame.body), now)
             }
+            Packet::OvRequest(request) => {
+                self.peer_read(v, PeerReadKind::Verify, request, None, now)
+            }
+            Packet::OvReply(reply) => self.verify_reply(v, &reply, frame.body),
             Packet::Bitmap | Packet::CompressedBitmap => {
                 let vol = &mut self.vols[v];
                 if !vol
@@ -205,6 +209,24 @@ impl Node {
         };
         self.vols[v].after();
         result
+    }
+
+    /// The peer's digest of a block is to be compared with our own.
+    fn verify_reply(&mut self, v: usize, reply: &BlockRequest, body: Vec<u8>) -> Result<(), End> {
+        let vol = &mut self.vols[v];
+        let len = reply.size / 512;
+        match vol
+            .volume
+            .verify_reply(reply.sector, len, reply.block_id, &mut self.queues)
+        {
+            DigestFate::Take(op) => {
+                vol.slots[op as usize].digest = Some(body);
+                vol.volume.verify_read(op, &mut self.queues);
+                Ok(())
+            }
+            DigestFate::Drop => Ok(()),
+            DigestFate::Unexpected => Err(protocol_error("a digest for no request")),
+        }
     }
 
     fn connection_packet(&mut self, packet: Packet, now: u64) -> Result<(), End> {

@@ -27,9 +27,13 @@ impl Play {
     pub(crate) fn draw_options(&mut self, seed: u64) {
         let mut rng = Rng::new(seed ^ 0x0b71);
         let checksums = rng.one_in(2);
+        let verify = Rng::new(seed ^ 0x7e61).one_in(2);
         for node in &mut self.world.nodes {
             node.draw_pace(&mut rng);
             node.draw_congestion(&mut rng);
+            if verify {
+                node.peer_options.verify_alg = AlgName::new(b"crc32c").expect("a short name");
+            }
             if checksums {
                 node.peer_options.csums_alg = AlgName::new(b"crc32c").expect("a short name");
                 node.peer_options.csums_after_crash_only = rng.one_in(4);

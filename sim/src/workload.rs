@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the application and the administrator of a random story do.
 
-use super::{admin::Admin, kind::Kind, model::GARBAGE, node::Phase, story::Play};
+use super::{
+    admin::Admin,
+    kind::Kind,
+    model::GARBAGE,
+    node::{Node, Phase},
+    story::Play,
+};
 use drbd_core::{
     engine::{op::Action, volume::Resize},
     state::{Conn, Disk, Fencing, Request, Role},
@@ -14,8 +20,16 @@ const HOT_SECTORS: u64 = 64;
 /// No request is longer than that.
 const IO_SECTORS_MAX: u64 = 4096;
 
+/// No online verify is of more.
+const VERIFIED_SECTORS_MAX: u64 = 8192;
+
 /// Control packets that may wait behind a network that stands still before no further command is given.
 const CONTROLS_WAITING_MAX: usize = 16;
+
+/// Whether what was asked for still waits for the network: who waits for an answer gives no further command.
+pub(crate) fn is_stuck(node: &Node) -> bool {
+    node.queues.send.len().max(node.queues.send.controls()) > CONTROLS_WAITING_MAX
+}
 
 impl Play {
     fn primary(&mut self) -> Option<usize> {
@@ -188,22 +202,34 @@ impl Play {
         }
     }
 
+    /// Online verify of a part, from some sector or from where the last one stopped.
+    pub(crate) fn verify(&mut self, n: usize) {
+        let volume = &mut self.world.nodes[n].vols[0].volume;
+        let place = self.rng.below(volume.capacity_sectors() + 1);
+        let start = Some(place).filter(|_| self.rng.one_in(2));
+        // One that runs stops elsewhere.
+        let runs = volume.state().conn == Conn::VerifyS;
+        let from = start.filter(|_| !runs).unwrap_or(0);
+        let stop = Some(from + self.rng.below(VERIFIED_SECTORS_MAX));
+        if volume.verify_alg().is_empty() || !volume.prepare_verify(start, stop) {
+            return;
+        }
+        self.say(|| format!("{n}: verify from {start:?} to {stop:?}"));
+        self.world.nodes[n].command(Admin::Change {
+            request: Request::NONE.conn(Conn::VerifyS),
+            asked: false,
+        });
+    }
+
     /// A command of the administrator, if one makes sense.
     pub(crate) fn administer(&mut self) {
         let n = self.rng.below(2) as usize;
         let node = &self.world.nodes[n];
-        // The administrator does not type on while what was asked for still waits for the network.
-        let stuck = node.queues.send.len() > CONTROLS_WAITING_MAX;
-        if !node.up || node.admin.is_some() || stuck {
+        if !node.up || node.admin.is_some() || is_stuck(node) {
             return;
         }
         if self.mood.harsh && self.rng.one_in(6) {
             return self.reconfigure(n);
-        }
-        // A queue that nothing leaves is a node that stands still: who waits for an answer gives
-        // no further command.
-        if node.queues.send.controls() > 16 {
-            return;
         }
         if self.mood.harsh && self.rng.one_in(8) {
             return self.grow(n);
@@ -268,6 +294,7 @@ impl Play {
             6 if state.role != Role::Primary && state.conn == Conn::Connected && peer_calm => {
                 self.world.nodes[n].command(Admin::Disconnect(false));
             }
+            7 if self.mood.harsh && self.rng.one_in(2) => self.verify(n),
             7 if self.mood.harsh => self.invalidate(n),
             _ => {}
         }

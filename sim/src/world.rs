@@ -219,6 +219,7 @@ impl World {
                     self.tell_changes(&before);
                 }
                 self.collect();
+                self.check_findings();
                 self.model.observe(&self.nodes);
                 self.check();
                 if self.steps % LOOK_EVERY == 0 {
@@ -251,9 +252,36 @@ impl World {
         }
     }
 
+    /// What online verify reports is so.
+    fn check_findings(&mut self) {
+        for n in 0..2 {
+            for v in 0..self.nodes[n].vols.len() {
+                for (sector, len) in core::mem::take(&mut self.nodes[n].vols[v].unequal) {
+                    let [a, b] = [0, 1].map(|n: usize| &self.nodes[n].vols[v].disk);
+                    let differs = (sector..sector + len).any(|at| a.tag(at) != b.tag(at));
+                    // Both nodes report it.
+                    for node in &mut self.nodes {
+                        let differed = &mut node.vols[v].differed;
+                        differed.remove(&sector);
+                        differed.extend(Some(sector).filter(|_| differs));
+                    }
+                }
+            }
+            for (v, range) in core::mem::take(&mut self.nodes[n].findings) {
+                let differed = &self.nodes[n].vols[v].differed;
+                let mut blocks = (range.sector..range.sector + range.sectors).step_by(8);
+                assert!(
+                    blocks.all(|at| differed.contains(&at)),
+                    "node {n}, volume {v}: verify finds a difference in {range:?}, where none is"
+                );
+            }
+        }
+    }
+
     fn sectors_left(&self) -> u64 {
         let vols = self.nodes.iter().flat_map(|node| &node.vols);
-        vols.map(|vol| vol.volume.snapshot().out_of_sync_sectors)
+        vols.map(|vol| vol.volume.snapshot())
+            .map(|status| status.out_of_sync_sectors + status.verify.left_sectors)
             .sum()
     }
 
