@@ -6,7 +6,7 @@
 //! never refused, wishes are `Soft`. replication-semantics.md section 11.2.
 
 use super::context::Context;
-use super::model::State;
+use super::model::{Disk, State};
 use super::rules::{HARD_RULES, SOFT_RULES, STATE_RULES};
 use super::sanitize::{sanitize, Warnings};
 use super::ss::Ss;
@@ -64,6 +64,7 @@ pub fn apply(old: State, wanted: State, kind: Kind, context: &Context) -> Result
     match kind {
         Kind::Hard => Ok(change),
         Kind::Soft => {
+            is_valid_wish(old, wanted)?;
             let context = context_now(old, context);
             let before = is_valid_state(old, &context);
             match is_valid_state(change.new, &context) {
@@ -74,6 +75,20 @@ pub fn apply(old: State, wanted: State, kind: Kind, context: &Context) -> Result
             }
         }
     }
+}
+
+/// Judges a wish as it was asked for. While connected an Outdated disk is an UpToDate one: a worse disk that is asked to be
+/// Outdated would become good by that. (In the stock driver it does.)
+///
+/// # Errors
+///
+/// The code that says so.
+pub(super) fn is_valid_wish(old: State, wanted: State) -> Result<(), Ss> {
+    let worse = old.disk < Disk::Outdated && old.disk != Disk::Attaching;
+    if wanted.disk == Disk::Outdated && worse {
+        return Err(Ss::LowerThanOutdated);
+    }
+    Ok(())
 }
 
 /// As [`apply`] for a soft change, without forgiving what was wrong before: the judgement before the peer is asked.

@@ -4,7 +4,7 @@
 //! The requester judges the change, asks, waits and then applies the request to whatever its state has become
 //! meanwhile. replication-semantics.md section 11.4; the packets are in wire-protocol.md section 8.
 
-use super::check::{apply, check_strictly, is_valid_transition, Change, Kind};
+use super::check::{apply, check_strictly, is_valid_transition, is_valid_wish, Change, Kind};
 use super::context::Context;
 use super::model::{Conn, Disk, Role, State};
 use super::request::Request;
@@ -56,6 +56,7 @@ pub fn plan(old: State, request: Request, context: &Context) -> Result<Plan, Ss>
     let new = sanitize(old, wanted, context).state;
     is_valid_transition(old, new)?;
     if is_cluster_wide(old, new) {
+        is_valid_wish(old, wanted)?;
         check_strictly(old, new, context)?;
         return Ok(Plan::AskPeer);
     }
@@ -169,6 +170,19 @@ mod tests {
         ..State::UNCONFIGURED
     };
     const C: Context = Context::DEFAULT;
+
+    #[test]
+    fn outdate_makes_no_good_disk_of_a_worse_one() {
+        let outdate = Request::NONE.disk(Disk::Outdated);
+        let poor = |pdsk| State {
+            disk: Disk::Inconsistent,
+            pdsk,
+            ..CONNECTED
+        };
+        for pdsk in [Disk::Diskless, Disk::Inconsistent, Disk::UpToDate] {
+            assert_eq!(plan(poor(pdsk), outdate, &C), Err(Ss::LowerThanOutdated));
+        }
+    }
 
     #[test]
     fn which_changes_the_peer_is_asked_about() {
