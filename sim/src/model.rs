@@ -208,6 +208,8 @@ impl Model {
             && nodes[1 - n].phase == pending.phase
             && pending.changes == node.vols[v].changes
             && pending.phase == node.phase;
+        // A disk that refuses a discard stays as good as it is, until it is known to fail; who is careless may promote it.
+        let there = steady && (req.action == Action::Data || self.kind == Kind::Careful);
         let unchanged = pending.changes == node.vols[v].changes;
         if unchanged && req.action != Action::Flush {
             self.parted.wrote(n, v, nodes);
@@ -231,7 +233,7 @@ impl Model {
                 }
                 continue;
             }
-            if view != n && !steady {
+            if view != n && !there {
                 self.note_recent(view, v, n, &req, 0);
                 continue;
             }
