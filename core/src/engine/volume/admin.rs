@@ -131,10 +131,14 @@ impl<M: Mem> Volume<M> {
         };
         let role = self.state.role;
         let code = match on_reply(reply) {
-            Ok(done) => self
-                .apply_request(request, link, now_ms)
-                .err()
-                .unwrap_or(done),
+            Ok(done) => match self.apply_request(request, link, now_ms) {
+                Ok(_) => done,
+                Err(code) => {
+                    // Something came between, and the peer did what it agreed to: it has to see that nobody follows.
+                    self.send_state(link);
+                    code
+                }
+            },
             Err(code) => code,
         };
         // A P_STATE that was under way when the peer agreed undid there what it agreed to.
@@ -295,6 +299,23 @@ mod tests {
         volume.request_answered(Ss::Success.number(), &mut peer, 0);
         match peer.controls.last() {
             Some(Packet::State(told)) => assert_eq!(told.role, Role::Primary),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_verify_that_the_peer_granted_in_vain_is_taken_back_there() {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.context.verify_alg = true;
+        let wanted = Request::NONE.conn(Conn::VerifyS);
+        assert_eq!(volume.request(wanted, &mut peer, 0), Begin::Asked);
+        // The peer's options, from before it had an algorithm, arrive in between.
+        volume.context.verify_alg = false;
+        volume.request_answered(Ss::Success.number(), &mut peer, 0);
+        assert_eq!(volume.take_outcome().map(|o| o.code), Some(Ss::NoVerifyAlg));
+        match peer.controls.last() {
+            Some(Packet::State(told)) => assert_eq!(told.conn, Conn::Connected),
             other => panic!("{other:?}"),
         }
     }
