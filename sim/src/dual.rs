@@ -103,6 +103,13 @@ impl Play {
         }
     }
 
+    /// Whether a volume is Primary: a policy may have demoted the others.
+    fn has_primary(&self, n: usize) -> bool {
+        let vols = &self.world.nodes[n].vols;
+        vols.iter()
+            .any(|vol| vol.volume.state().role == Role::Primary)
+    }
+
     fn detached(&self, n: usize) -> Option<usize> {
         let vols = &self.world.nodes[n].vols;
         (0..self.volumes)
@@ -117,7 +124,7 @@ impl Play {
         if !(split || self.gives_up.is_some()) || n != victim {
             return self.world.connect(n);
         }
-        if self.world.nodes[n].state().role == Role::Primary {
+        if self.has_primary(n) {
             if !self.is_busy(n) {
                 self.say(|| format!("{n}: secondary, to give up its data"));
                 self.world.nodes[n].demote();
@@ -132,7 +139,7 @@ impl Play {
 
     /// Node `n` is Secondary, whatever it was.
     fn retire(&mut self, n: usize) {
-        if self.world.nodes[n].state().role == Role::Primary {
+        if self.has_primary(n) {
             self.world.nodes[n].demote();
             self.world.settle();
         }
