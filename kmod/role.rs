@@ -11,7 +11,7 @@ use crate::{
 };
 use drbd_core::{
     engine::promotion::{Promotion, Step},
-    state::{Role, Ss},
+    state::{Request, Role, Ss},
 };
 use kernel::prelude::*;
 
@@ -85,6 +85,23 @@ fn drive(
     role: Role,
     fence: &mut dyn FnMut() -> bool,
 ) -> Outcome {
+    let mut before = KVec::with_capacity(devices.len(), GFP_KERNEL).map_err(kernel_error)?;
+    for device in devices.iter() {
+        before
+            .push(device.state().role, GFP_KERNEL)
+            .map_err(kernel_error)?;
+    }
+    let ask = |promotion: &mut Promotion, volume: usize, request: Option<Request>| {
+        let Some(device) = devices.get(volume) else {
+            return Err(refuse(state_code(Ss::UnknownError), "a volume disappeared"));
+        };
+        let code = match request {
+            Some(request) => request_state(device, request)?,
+            None => Ss::NothingToDo,
+        };
+        promotion.result(code, device.state());
+        Ok(())
+    };
     loop {
         match promotion.step() {
             Step::Sleep { ms } => sleep_ms(ms),
@@ -102,13 +119,15 @@ fn drive(
                 }
             }
             Step::Failed(code) => return Err(refuse(state_code(code), "")),
-            Step::Ask { volume, request } => {
-                let Some(device) = devices.get(volume) else {
-                    return Err(refuse(state_code(Ss::UnknownError), "a volume disappeared"));
-                };
-                let code = request_state(device, request)?;
-                promotion.result(code, device.state());
+            Step::TakeBack { volume, role } => {
+                let had = before.get(volume) == Some(&role);
+                ask(
+                    &mut promotion,
+                    volume,
+                    had.then_some(Request::NONE.role(role)),
+                )?;
             }
+            Step::Ask { volume, request } => ask(&mut promotion, volume, Some(request))?,
             Step::Finish { forced } => {
                 for device in devices.iter() {
                     device.with(|inner, link, now| inner.volume.role_changed(forced, link, now));

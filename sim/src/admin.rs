@@ -21,6 +21,8 @@ use drbd_core::{
 pub(crate) enum Admin {
     Role {
         promotion: Promotion,
+        /// The roles of the volumes when it was asked.
+        before: Vec<Role>,
         asked: Option<usize>,
         wake_ms: u64,
     },
@@ -46,19 +48,25 @@ impl Node {
     }
 
     pub(crate) fn promote(&mut self, force: bool) {
+        self.ask_role(Promotion::new(self.vols.len(), force, 500));
+    }
+
+    pub(crate) fn demote(&mut self) {
+        self.ask_role(Promotion::demotion(self.vols.len()));
+    }
+
+    fn ask_role(&mut self, promotion: Promotion) {
         self.command(Admin::Role {
-            promotion: Promotion::new(self.vols.len(), force, 500),
+            promotion,
+            before: self.roles(),
             asked: None,
             wake_ms: 0,
         });
     }
 
-    pub(crate) fn demote(&mut self) {
-        self.command(Admin::Role {
-            promotion: Promotion::demotion(self.vols.len()),
-            asked: None,
-            wake_ms: 0,
-        });
+    fn roles(&self) -> Vec<Role> {
+        let vols = self.vols.iter();
+        vols.map(|vol| vol.volume.state().role).collect()
     }
 
     /// Nothing is paused from here any more.
@@ -113,9 +121,10 @@ impl Node {
         match admin {
             Admin::Role {
                 promotion,
+                before,
                 asked,
                 wake_ms,
-            } => self.advance_role(promotion, asked, wake_ms, now),
+            } => self.advance_role(promotion, before, asked, wake_ms, now),
             Admin::Attach(v, stage) => self.advance_attach(*v, stage, now),
             Admin::Detach(v, stage, force) => self.advance_detach(*v, stage, *force, now),
             Admin::Disconnect(asked) => self.advance_disconnect(asked),
@@ -135,6 +144,7 @@ impl Node {
     fn advance_role(
         &mut self,
         promotion: &mut Promotion,
+        before: &[Role],
         asked: &mut Option<usize>,
         wake_ms: &mut u64,
         now: u64,
@@ -167,25 +177,21 @@ impl Node {
                 }
             }
             Step::Failed(code) => {
-                let roles = self.vols.iter().map(|vol| vol.volume.state().role);
-                let role = self.state().role;
-                let mixed = roles.filter(|other| *other != role).count();
-                assert_eq!(mixed, 0, "a refused role is taken back of all volumes");
+                // They need not be the same: a policy demotes the volume that lost, alone.
+                let roles = self.roles();
+                assert_eq!(roles, before, "a refused role is taken back of all volumes");
                 self.finish(Err(format!("{code:?}")))
             }
+            Step::TakeBack { volume, role } if before[volume] != role => {
+                promotion.result(Ss::NothingToDo, self.vols[volume].volume.state());
+                true
+            }
+            Step::TakeBack { volume, role } => {
+                let request = Request::NONE.role(role);
+                self.ask_volume(promotion, (volume, request), asked, now)
+            }
             Step::Ask { volume, request } => {
-                let mut was_asked = false;
-                match self.ask(volume, request, &mut was_asked, now) {
-                    Some(code) => {
-                        promotion.result(code, self.vols[volume].volume.state());
-                        true
-                    }
-                    None if was_asked => {
-                        *asked = Some(volume);
-                        true
-                    }
-                    None => false,
-                }
+                self.ask_volume(promotion, (volume, request), asked, now)
             }
             Step::Finish { forced } => {
                 for vol in &mut self.vols {
@@ -194,6 +200,27 @@ impl Node {
                 }
                 self.finish(Ok(()))
             }
+        }
+    }
+
+    fn ask_volume(
+        &mut self,
+        promotion: &mut Promotion,
+        (volume, request): (usize, Request),
+        asked: &mut Option<usize>,
+        now: u64,
+    ) -> bool {
+        let mut was_asked = false;
+        match self.ask(volume, request, &mut was_asked, now) {
+            Some(code) => {
+                promotion.result(code, self.vols[volume].volume.state());
+                true
+            }
+            None if was_asked => {
+                *asked = Some(volume);
+                true
+            }
+            None => false,
         }
     }
 

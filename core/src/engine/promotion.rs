@@ -21,6 +21,14 @@ pub enum Step {
         /// The change.
         request: Request,
     },
+    /// A later volume refused. Ask for the role that this one had, if it had that one; then [`Promotion::result`]. (The
+    /// volumes need not have had the same: a policy demotes the one that loses a split brain, alone.)
+    TakeBack {
+        /// Place of the volume among the resource's volumes.
+        volume: usize,
+        /// The role that was given up.
+        role: Role,
+    },
     /// Run the fence-peer handler without any lock, then [`Promotion::fenced`].
     FencePeer,
     /// Sleep, then ask for the next step.
@@ -119,21 +127,18 @@ impl Promotion {
             },
             Phase::RollingBack(code) => match self.next.checked_sub(1) {
                 None => Step::Failed(code),
-                Some(volume) => {
-                    let back = match self.role {
+                Some(volume) => Step::TakeBack {
+                    volume,
+                    role: match self.role {
                         Role::Primary => Role::Secondary,
                         Role::Secondary | Role::Unknown => Role::Primary,
-                    };
-                    Step::Ask {
-                        volume,
-                        request: Request::NONE.role(back),
-                    }
-                }
+                    },
+                },
             },
         }
     }
 
-    /// The change of the last [`Step::Ask`] ended with `code`; `now` is the volume's state.
+    /// The change of the last [`Step::Ask`] or [`Step::TakeBack`] ended with `code`; `now` is the volume's state.
     pub fn result(&mut self, code: Ss, now: State) {
         if passes(code) && self.transient_tries < TRANSIENT_TRIES_MAX {
             self.transient_tries = self.transient_tries.saturating_add(1);
@@ -197,6 +202,11 @@ mod tests {
     use super::*;
     use crate::state::Disk;
 
+    const TAKEN_BACK: Step = Step::TakeBack {
+        volume: 0,
+        role: Role::Secondary,
+    };
+
     fn asked(step: Step) -> (usize, Request) {
         match step {
             Step::Ask { volume, request } => (volume, request),
@@ -212,8 +222,7 @@ mod tests {
         promotion.result(Ss::Success, now);
         assert_eq!(asked(promotion.step()).0, 1);
         promotion.result(Ss::NoUpToDateDisk, now);
-        let (volume, request) = asked(promotion.step());
-        assert_eq!((volume, request), (0, Request::NONE.role(Role::Secondary)));
+        assert_eq!(promotion.step(), TAKEN_BACK);
         promotion.result(Ss::Success, now);
         assert_eq!(promotion.step(), Step::Failed(Ss::NoUpToDateDisk));
     }
@@ -226,7 +235,7 @@ mod tests {
         promotion.result(Ss::NoUpToDateDisk, now);
         for _ in 0..3 {
             // Another change of the volume is under way: the host comes back.
-            assert_eq!(asked(promotion.step()).0, 0);
+            assert_eq!(promotion.step(), TAKEN_BACK);
         }
         promotion.result(Ss::Success, now);
         assert_eq!(promotion.step(), Step::Failed(Ss::NoUpToDateDisk));
@@ -246,12 +255,11 @@ mod tests {
         assert_eq!(asked(promotion.step()).0, 1);
         promotion.result(Ss::NoUpToDateDisk, now);
         for _ in 0..20 {
-            let (volume, request) = asked(promotion.step());
-            assert_eq!((volume, request), (0, Request::NONE.role(Role::Secondary)));
+            assert_eq!(promotion.step(), TAKEN_BACK);
             promotion.result(Ss::InTransientState, now);
             assert_eq!(promotion.step(), Step::Sleep { ms: 100 });
         }
-        assert_eq!(asked(promotion.step()).0, 0);
+        assert_eq!(promotion.step(), TAKEN_BACK);
         promotion.result(Ss::Success, now);
         assert_eq!(promotion.step(), Step::Failed(Ss::NoUpToDateDisk));
     }
@@ -265,7 +273,9 @@ mod tests {
         for _ in 0..10_000 {
             match promotion.step() {
                 Step::Failed(code) => return assert_eq!(code, Ss::InTransientState),
-                Step::Ask { .. } => promotion.result(Ss::InTransientState, now),
+                Step::Ask { .. } | Step::TakeBack { .. } => {
+                    promotion.result(Ss::InTransientState, now)
+                }
                 Step::Sleep { .. } => {}
                 Step::Finish { .. } | Step::FencePeer => panic!("it never agreed"),
             }

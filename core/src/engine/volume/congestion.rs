@@ -162,10 +162,8 @@ impl<M: Mem> Volume<M> {
     /// The target of a resync from here has everything and pulls ahead at once, before this node has
     /// seen the last acknowledgements: they will not be heeded, and their blocks come once more.
     pub(super) fn note_target_went_ahead(&mut self, told: State, link: &mut dyn Link, now_ms: u64) {
-        let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
-        if told.conn == Conn::Ahead && source && self.peer.target_finished {
-            self.finish_source_uuids();
-            self.finish_resync(true, link, now_ms);
+        if told.conn == Conn::Ahead {
+            self.target_went_on(link, now_ms);
         }
     }
 

@@ -97,6 +97,16 @@ impl<M: Mem> Volume<M> {
         }
     }
 
+    /// The target, which finished, begins what comes next before this node has seen its last
+    /// acknowledgements: they are not waited for, and what is marked here belongs to what follows.
+    pub(super) fn target_went_on(&mut self, link: &mut dyn Link, now_ms: u64) {
+        let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+        if source && self.peer.target_finished {
+            self.finish_source_uuids();
+            self.finish_resync(true, link, now_ms);
+        }
+    }
+
     /// A target that could not write every block ends the resync as it is; it says so by a
     /// P_STATE that is Connected and Inconsistent.
     pub(super) fn note_failed_resync(&mut self, told: State, link: &mut dyn Link, now_ms: u64) {

@@ -224,6 +224,10 @@ impl<M: Mem> Volume<M> {
             self.sizing.asked = false;
         }
         self.todo(Todo::CAPACITY.with(Todo::NOTIFY).with(Todo::WAKE));
+        if told.c_size > self.capacity_sectors {
+            // It grew since the resync to it ended, and the P_SYNC_UUID for what is new may be next.
+            self.target_went_on(link, now_ms);
+        }
         self.follow_sizes(told, link, now_ms)
     }
 
@@ -420,12 +424,7 @@ impl<M: Mem> Volume<M> {
         if told.conn != Conn::WfSyncUuid {
             return;
         }
-        let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
-        if source && self.peer.target_finished {
-            // It waits for the next one already: what is marked here belongs to that.
-            self.finish_source_uuids();
-            self.finish_resync(true, link, now_ms);
-        }
+        self.target_went_on(link, now_ms);
         if self.conn() == Conn::WfSyncUuid {
             // Their roles changed while they agreed on a size: neither would begin.
             self.end_connection(Conn::NetworkFailure);
@@ -527,6 +526,32 @@ mod tests {
         peer.controls.clear();
         assert!(volume.sizes_received(&attaches, &mut peer, 0).is_ok());
         assert!(peer.controls.is_empty());
+    }
+
+    #[test]
+    fn a_source_whose_target_has_grown_already_follows_at_once() {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.state.role = Role::Secondary;
+        volume.state.peer = Role::Primary;
+        volume.hard(&mut peer, 0, |state| {
+            (state.conn, state.pdsk) = (Conn::SyncSource, DiskState::Inconsistent);
+        });
+        // The last acknowledgements are still on their way.
+        volume.peer.target_finished = true;
+        let grown = Sizes {
+            d_size: 16 * 1024,
+            u_size: 0,
+            c_size: 16 * 1024,
+            max_bio_size: 4096,
+            queue_order_type: 0,
+            dds_flags: DdsFlags::NONE,
+            queue_limits: None,
+        };
+        assert!(volume.sizes_received(&grown, &mut peer, 0).is_ok());
+        rig::write_metadata(&mut volume, &mut peer);
+        assert_eq!(volume.conn(), Conn::WfSyncUuid);
+        assert!(volume.sync_uuid_received(7, &mut peer, 0).is_ok());
     }
 
     #[test]
