@@ -207,6 +207,13 @@ impl World {
             if self.trace {
                 eprintln!("{n} ends: {end:?}");
             }
+            // Both are this engine, and the network damages nothing.
+            let ending = self.nodes[n].state().conn < Conn::WfReportParams;
+            assert!(
+                ending || end.conn != Conn::ProtocolError,
+                "node {n} does not understand its peer: {end:?}: {}",
+                self.describe()
+            );
             self.nodes[n].end_with(end);
         }
     }

@@ -103,6 +103,9 @@ impl<M: Mem> Volume<M> {
         self.ops.push_back(&mut self.parked, op);
         if launched {
             self.write_ends();
+            // It is behind now what waited for it.
+            let (sector, end) = (self.ops.at(op).sector, self.ops.at(op).end());
+            self.wake_waiters(sector, end);
         }
         // It may be that I/O goes on already.
         self.frozen_due = true;

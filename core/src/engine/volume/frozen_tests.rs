@@ -15,8 +15,10 @@ use crate::{
         mem::tests::Heap,
         op::{Action, BioFlags},
         send_queue::SendItem,
+        volume::PeerReadKind,
     },
     state::{Disk as DiskState, Fencing, Kind as ChangeKind, State},
+    wire::block::{BlockAck, BlockId},
 };
 
 const SECTORS: u64 = 8 * 1024;
@@ -158,6 +160,37 @@ fn a_write_of_a_lost_peer_is_sent_again_when_it_comes_back() {
     let effects = turn(&mut volume, &mut peer);
     assert_eq!(ends(&effects, op), Some(IoResult::Done));
     assert_eq!(volume.dirty_bits(), 0);
+}
+
+#[test]
+fn what_waits_for_a_write_goes_first_when_that_is_launched_again() {
+    let (mut volume, mut peer) = (fenced_volume(), Peer::default());
+    let op = rig::submit(&mut volume, &mut peer, true, 0);
+    let _ = turn(&mut volume, &mut peer);
+    lose_connection(&mut volume, &mut peer);
+    come_back(&mut volume, &mut peer);
+    volume.hard(&mut peer, 0, |state| state.conn = Conn::VerifyT);
+    let read = volume
+        .peer_read(PeerReadKind::Verify, 0, 8, BlockId::SYNCER, &mut peer, 0)
+        .unwrap()
+        .unwrap();
+    volume.peer_read_start(read, &mut peer, 0);
+    assert_eq!(turn(&mut volume, &mut peer), []);
+    volume.local_done(op, true, &mut peer);
+    let effects = turn(&mut volume, &mut peer);
+    let reads = |effect: &Effect| matches!(effect, Effect::SubmitRead { op, .. } if *op == read);
+    assert!(effects.iter().any(reads));
+    assert!(!submitted(&effects, op));
+    volume.local_done(read, true, &mut peer);
+    volume.handed_over(read, &mut peer);
+    let result = BlockAck {
+        sector: 0,
+        block_id: BlockId::IN_SYNC,
+        size: 4096,
+        seq_num: 0,
+    };
+    volume.verify_result_received(result, &mut peer, 0);
+    assert!(submitted(&turn(&mut volume, &mut peer), op));
 }
 
 #[test]

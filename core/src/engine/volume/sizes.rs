@@ -71,6 +71,8 @@ pub(super) struct Sizing {
     outlived: bool,
     /// A disk grew that is not negotiated yet.
     pub(super) grew_before_negotiation: bool,
+    /// It grew to the size that the peer had, who knows of nothing to resynchronise.
+    followed: bool,
 }
 
 impl<M: Mem> Volume<M> {
@@ -322,11 +324,12 @@ impl<M: Mem> Volume<M> {
     fn grow_with(&mut self, told: PeerSizes, accepted: Accepted, link: &mut dyn Link) {
         let connected = self.conn() == Conn::Connected;
         let current = self.capacity_sectors;
-        // Not further than the peer did, unless it asks for that.
-        let limit = if self.conn() >= Conn::Connected && told.c_size != 0 {
-            told.c_size
-        } else {
-            accepted.size
+        // Not further than the peer did, unless it asks for that. If it may be about to grow by what it
+        // was told, since both asked or both put it off, not further than that.
+        let limit = match self.sizing.said {
+            _ if self.conn() >= Conn::Connected && told.c_size != 0 => told.c_size,
+            Some((offered, ..)) if self.sizing.asked || self.sizing.due => offered,
+            _ => accepted.size,
         };
         let sectors = accepted.size.min(limit).max(current);
         let Some(disk) = self.disk.as_ref() else {
@@ -342,9 +345,9 @@ impl<M: Mem> Volume<M> {
         let resync = grows && !told.no_resync;
         let negotiated = self.state.disk >= DiskState::Inconsistent
             && self.state.pdsk >= DiskState::Inconsistent;
-        if resync && !negotiated {
-            self.sizing.grew_before_negotiation = true;
-        }
+        let later = resync && !negotiated;
+        self.sizing.grew_before_negotiation |= later;
+        self.sizing.followed = later && told.c_size >= sectors;
         // A block that the old end cut in two: who asks for blocks may ask for one more.
         let outward = !(connected && self.is_growth_source());
         self.begin_resize(Plan {
@@ -404,18 +407,23 @@ impl<M: Mem> Volume<M> {
     /// Begins the resync of what is new: marked on both nodes.
     pub(super) fn resync_growth(&mut self, link: &mut dyn Link, now_ms: u64) {
         self.sizing.grew_before_negotiation = false;
+        let followed = core::mem::take(&mut self.sizing.followed);
         // The disk may have failed while its bitmap grew.
         if !self.both_have_disks() {
             return;
         }
-        if self.is_growth_source() {
-            self.sizing.source_due = true;
-            self.start_resync(Side::Source, link, now_ms);
+        if self.is_growth_source() && !followed {
+            self.begin_growth_source(link, now_ms);
         } else {
             self.hard(link, now_ms, |state| state.conn = Conn::WfSyncUuid);
             // The peer may have had that size before, and know of nothing to begin.
             self.send_state(link);
         }
+    }
+
+    fn begin_growth_source(&mut self, link: &mut dyn Link, now_ms: u64) {
+        self.sizing.source_due = true;
+        self.start_resync(Side::Source, link, now_ms);
     }
 
     /// The peer waits for a resync that begins here, or as this node does for one that begins
@@ -431,10 +439,10 @@ impl<M: Mem> Volume<M> {
         } else if self.conn() == Conn::Connected
             && !self.sizes_pending()
             && !self.sizing.due
-            && self.is_growth_source()
+            && self.both_have_disks()
         {
             // It grew, and this node had that size already.
-            self.resync_growth(link, now_ms);
+            self.begin_growth_source(link, now_ms);
         }
     }
 
@@ -482,118 +490,5 @@ fn flags_of(clean: bool) -> DdsFlags {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::rig, *};
-
-    #[test]
-    fn who_waits_for_the_resync_of_a_grown_part_says_so() {
-        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
-        let mut peer = rig::Peer::default();
-        volume.state.role = Role::Secondary;
-        volume.state.peer = Role::Primary;
-        volume.resync_growth(&mut peer, 0);
-        match peer.controls.last() {
-            Some(Packet::State(told)) => assert_eq!(told.conn, Conn::WfSyncUuid),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_peer_that_attaches_a_smaller_disk_hears_of_the_size_again() {
-        let mut volume = rig::volume(Conn::Connected, 16 * 1024);
-        let mut peer = rig::Peer::default();
-        volume.state.pdsk = DiskState::Diskless;
-        volume.send_sizes(false, DdsFlags::NONE, &mut peer);
-        peer.controls.clear();
-        // Its disk failed before it could grow.
-        let attaches = Sizes {
-            d_size: 16 * 1024,
-            u_size: 0,
-            c_size: 8 * 1024,
-            max_bio_size: 4096,
-            queue_order_type: 0,
-            dds_flags: DdsFlags::NONE,
-            queue_limits: None,
-        };
-        assert!(volume.sizes_received(&attaches, &mut peer, 0).is_ok());
-        let c_size = peer.controls.iter().find_map(|packet| match packet {
-            Packet::Sizes(told) => Some(told.c_size),
-            _ => None,
-        });
-        assert_eq!(c_size, Some(16 * 1024));
-        // Nor for ever, if it does not follow.
-        volume.state.pdsk = DiskState::Negotiating;
-        peer.controls.clear();
-        assert!(volume.sizes_received(&attaches, &mut peer, 0).is_ok());
-        assert!(peer.controls.is_empty());
-    }
-
-    #[test]
-    fn a_source_whose_target_has_grown_already_follows_at_once() {
-        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
-        let mut peer = rig::Peer::default();
-        volume.state.role = Role::Secondary;
-        volume.state.peer = Role::Primary;
-        volume.hard(&mut peer, 0, |state| {
-            (state.conn, state.pdsk) = (Conn::SyncSource, DiskState::Inconsistent);
-        });
-        // The last acknowledgements are still on their way.
-        volume.peer.target_finished = true;
-        let grown = Sizes {
-            d_size: 16 * 1024,
-            u_size: 0,
-            c_size: 16 * 1024,
-            max_bio_size: 4096,
-            queue_order_type: 0,
-            dds_flags: DdsFlags::NONE,
-            queue_limits: None,
-        };
-        assert!(volume.sizes_received(&grown, &mut peer, 0).is_ok());
-        rig::write_metadata(&mut volume, &mut peer);
-        assert_eq!(volume.conn(), Conn::WfSyncUuid);
-        assert!(volume.sync_uuid_received(7, &mut peer, 0).is_ok());
-    }
-
-    #[test]
-    fn a_source_of_a_grown_part_that_loses_its_disk_waits_for_nothing() {
-        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
-        let mut peer = rig::Peer::default();
-        // An acknowledgement of the resync before is still on its way.
-        volume.peer.was_source = true;
-        volume.resync_growth(&mut peer, 0);
-        assert!(volume.sizes_pending());
-        volume.hard(&mut peer, 0, |state| state.disk = DiskState::Failed);
-        assert!(!volume.sizes_pending());
-    }
-
-    #[test]
-    fn a_disk_that_failed_while_its_bitmap_grew_is_no_source() {
-        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
-        let mut peer = rig::Peer::default();
-        volume.hard(&mut peer, 0, |state| state.disk = DiskState::Failed);
-        volume.resync_growth(&mut peer, 0);
-        assert_eq!(volume.conn(), Conn::Connected);
-        assert_eq!(volume.state.pdsk, DiskState::UpToDate);
-        assert!(!volume.sizes_pending());
-    }
-
-    #[test]
-    fn nodes_that_met_while_one_still_grew_meet_again() {
-        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
-        let mut peer = rig::Peer::default();
-        let layout = volume.disk.as_ref().unwrap().facts.layout;
-        volume.begin_resize(Plan {
-            layout,
-            sectors: 16 * 1024,
-            fill_from: Plan::first_new_bit(8 * 1024, true),
-            clean: false,
-            then: Then::Nothing,
-        });
-        // As at the beginning of a connection.
-        volume.forget_sizes();
-        rig::write_metadata(&mut volume, &mut peer);
-        assert_eq!(volume.capacity_sectors, 16 * 1024);
-        let end = super::super::ConnectionRequest::End(Conn::NetworkFailure);
-        assert_eq!(volume.take_connection_request(), Some(end));
-    }
-}
+#[path = "sizes_tests.rs"]
+mod tests;

@@ -408,6 +408,9 @@ impl<M: Mem> Volume<M> {
     ) -> Result<(), End> {
         self.note_bitmap_answered(link, now_ms);
         let misplaced = End::protocol("P_SYNC_UUID out of place");
+        if self.state.disk < DiskState::Negotiating {
+            return Ok(()); // The peer has not heard yet that the disk is lost.
+        }
         if !matches!(self.state.conn, Conn::WfSyncUuid | Conn::Behind) {
             return Err(misplaced);
         }
