@@ -103,8 +103,8 @@ pub enum StateReaction {
     },
     /// The peer says that the verify ended. Finish it, then nothing more.
     VerifyFinished,
-    /// It tells of something that had ended here when the disk that is being attached was lost: the peer knows nothing of this
-    /// one yet, and its answer is still to come. Only role and pause count.
+    /// It was sent before the peer heard of the disk that is being attached, and its answer is still to come. Only role and
+    /// pause count.
     Stale,
     /// Try to become Secondary, then ask again with the result in [`Meeting::demotion`] and the former role in its
     /// [`super::Compared::role`].
@@ -153,7 +153,10 @@ pub fn on_state(
     }
     let answers =
         matches!(told.conn, Conn::WfBitMapS | Conn::WfBitMapT) || told.conn <= Conn::Connected;
-    if now.conn == Conn::Connected && now.disk == Disk::Negotiating && !answers {
+    let attaching = now.conn == Conn::Connected && now.disk == Disk::Negotiating;
+    // It takes this node for diskless still, or does not want the disk; both nodes find the same then.
+    let unheard = attaching && told.pdsk < Disk::Negotiating && told.disk > Disk::Negotiating;
+    if attaching && !answers || unheard && facts.peer_uuids.is_none() {
         return StateReaction::Stale;
     }
     let behind = matches!(now.pdsk, Disk::Inconsistent | Disk::Consistent);
@@ -194,6 +197,7 @@ pub fn on_state(
         let result = handshake(&meeting);
         met = Some(result);
         match result.outcome {
+            Outcome::Go(_) | Outcome::TryDemote if unheard => return StateReaction::Stale,
             Outcome::Go(sync) => wanted.conn = sync.conn(),
             Outcome::TryDemote => return StateReaction::TryDemote(result),
             Outcome::Refuse(_) if now.disk == Disk::Negotiating => {

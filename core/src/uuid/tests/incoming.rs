@@ -273,6 +273,21 @@ fn what_was_said_before_the_disk_was_attached_is_no_answer() {
         let reaction = judge(attaching, told, facts(Some(OWN)));
         assert!(matches!(reaction, StateReaction::Apply(_)), "{reaction:?}");
     }
+    // It was promoted, say, and takes this node for diskless. Its UUIDs are of before as well, if it told any.
+    let told = State {
+        pdsk: Disk::Diskless,
+        ..UP
+    };
+    for uuids in [facts(Some(OWN)), facts(None)] {
+        assert_eq!(judge(attaching, told, uuids), StateReaction::Stale);
+    }
+    // Both attach at once, and neither has heard of the other: nobody would go on.
+    let told = State {
+        disk: Disk::Negotiating,
+        ..told
+    };
+    let reaction = judge(attaching, told, facts(Some(OWN)));
+    assert!(matches!(reaction, StateReaction::Apply(_)), "{reaction:?}");
 }
 
 #[test]
