@@ -570,10 +570,7 @@ impl Receiver<'_> {
         let command = frame.command;
         let len = frame.payload_len as usize;
         // The peer may have decided on a resync that is decided here only with its P_STATE.
-        let fits = device.with(|inner, _, _| inner.volume.bitmap_packet_fits(command, len));
-        if !fits {
-            return Err(protocol_error("a piece of bitmap that does not fit"));
-        }
+        device.with(|inner, _, _| inner.volume.bitmap_packet_comes(command, len))?;
         let mut body = core::mem::take(&mut self.body);
         let received = match body.get_mut(..len) {
             Some(room) => self.bytes(room),
@@ -585,7 +582,6 @@ impl Receiver<'_> {
                 inner
                     .volume
                     .bitmap_packet(command, bytes, link, now)
-                    .map_err(|_| protocol_error("a malformed piece of bitmap"))
             })
         });
         self.body = body;

@@ -239,7 +239,18 @@ impl Model {
             }
             // Without a disk here it is on the other's, and this one may come back as it is.
             if own || view != n || self.kind == Kind::Careful {
-                self.settle(view, v, &pending, view == n || written);
+                let olds = self.settle(view, v, &pending, view == n || written);
+                let other = nodes[1 - n].vols[v].volume.state();
+                if view == n && !steady && self.is_dual() && other.disk < Disk::UpToDate {
+                    // A resync may have brought it there before they parted.
+                    for (at, tag) in req
+                        .sectors()
+                        .zip(&olds)
+                        .flat_map(|(at, old)| old.iter().map(move |tag| (at, *tag)))
+                    {
+                        Self::add(&mut self.views[1 - n][v], at, tag, self.unknown_from);
+                    }
+                }
             }
             let oldest = self.pending.iter().map(|other| other.order).min();
             self.note_recent(view, v, n, &req, oldest.unwrap_or(self.order));
@@ -253,8 +264,8 @@ impl Model {
         }
     }
 
-    /// The write is certain; others under way on the same sectors remain possible.
-    fn settle(&mut self, view: usize, v: usize, done: &Pending, written: bool) {
+    /// The write is certain; others under way on the same sectors remain possible. Returns what was possible.
+    fn settle(&mut self, view: usize, v: usize, done: &Pending, written: bool) -> Vec<Tags> {
         let req = &done.req;
         let late = self.late.iter().filter(|late| late.node != view);
         let others = self.pending.iter().chain(late).filter(|other| {
@@ -286,6 +297,7 @@ impl Model {
         }
         let old = |at: u64| olds.get(at.checked_sub(req.sector)? as usize);
         self.remember(v, old);
+        olds
     }
 
     /// Takes note of a write that completed, for those under way meanwhile.

@@ -186,16 +186,9 @@ impl Node {
             }
             Packet::OvReply(reply) => self.verify_reply(v, &reply, frame.body),
             Packet::Bitmap | Packet::CompressedBitmap => {
-                let vol = &mut self.vols[v];
-                if !vol
-                    .volume
-                    .bitmap_packet_fits(wire.command, frame.body.len())
-                {
-                    return Err(protocol_error("a bitmap packet of the wrong size"));
-                }
-                vol.volume
-                    .bitmap_packet(wire.command, &frame.body, &mut self.queues, now)
-                    .map_err(|_| protocol_error("a bitmap out of place"))
+                let volume = &mut self.vols[v].volume;
+                volume.bitmap_packet_comes(wire.command, frame.body.len())?;
+                volume.bitmap_packet(wire.command, &frame.body, &mut self.queues, now)
             }
             Packet::Sizes(_) => {
                 self.offer(v);

@@ -154,18 +154,20 @@ impl<M: Mem> Volume<M> {
         }
     }
 
-    /// Whether a bitmap packet of this size is in place; called before its payload is received.
-    pub fn bitmap_packet_fits(&mut self, command: Command, len: usize) -> bool {
+    /// A bitmap packet whose payload is about to be received. `Err` ends the connection: it is not of the size that it has
+    /// to be here. Receiver.
+    pub fn bitmap_packet_comes(&mut self, command: Command, len: usize) -> Result<(), End> {
         let dialect = self.peer.dialect;
+        let misfit = self.out_of_step("a piece of bitmap of the wrong size");
         let Some(disk) = self.disk.as_ref() else {
-            return false;
+            return Ok(()); // It is lost, which the peer has not heard yet.
         };
         let bits = disk.bitmap.n_bits();
         self.exchange
             .receiver
             .get_or_insert_with(|| BitmapReceiver::new(dialect, bits))
             .check(command, len)
-            .is_ok()
+            .map_err(|_| misfit)
     }
 
     /// A packet of the peer's bitmap. `Err` ends the connection. Receiver.
@@ -176,12 +178,14 @@ impl<M: Mem> Volume<M> {
         link: &mut dyn Link,
         now_ms: u64,
     ) -> Result<(), End> {
-        let misplaced = End::protocol("a bitmap without a disk it belongs to");
-        let disk = self.disk.as_mut().ok_or(misplaced)?;
+        let misplaced = End::protocol("a bitmap that was not looked at");
+        let malformed = self.out_of_step("a malformed bitmap");
+        let Some(disk) = self.disk.as_mut() else {
+            return Ok(());
+        };
         let slot = disk.bm_slot;
         let receiver = self.exchange.receiver.as_mut().ok_or(misplaced)?;
         let mut sink = Slot::<M>(&mut disk.bitmap, slot);
-        let malformed = End::protocol("a malformed bitmap");
         match receiver
             .receive(command, body, &mut sink)
             .map_err(|_| malformed)?

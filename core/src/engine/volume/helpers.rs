@@ -162,9 +162,10 @@ impl<M: Mem> Volume<M> {
     }
 
     /// Whether the receiver has to wait before it takes the next packet of this volume: the whole
-    /// bitmap or the size changes, or a resync waits for its helper.
+    /// bitmap or the size changes, or a resync waits for its helper, or for what it follows from.
     pub fn receiver_waits(&self) -> bool {
-        self.bulk_running() || self.resizing() || self.helpers.hold_receiver()
+        let early = self.peer.early_sync_uuid.is_some();
+        self.bulk_running() || self.resizing() || self.helpers.hold_receiver() || early
     }
 
     /// Asks for the helpers that a comparison of generations calls for.

@@ -230,6 +230,7 @@ impl<M: Mem> Volume<M> {
         self.release_uuid_hold(link);
         self.release_refused(link);
         self.tend_sizes(link, now_ms);
+        self.tend_early_sync_uuid(link, now_ms);
         let told = !self.helpers.hold_disk();
         if self.detaching && told && self.drained() && self.metadata_rests() {
             self.detaching = false;
@@ -291,6 +292,7 @@ impl<M: Mem> Volume<M> {
         self.peer.target_finished = false;
         self.peer.was_source = false;
         self.peer.start_source_ping = None;
+        self.peer.early_sync_uuid = None;
         self.peer.checksums_stale = false;
         self.peer.told_in_sync = false;
         self.peer.told_ping = None;
@@ -372,6 +374,7 @@ impl<M: Mem> Volume<M> {
         self.peer.target_finished = false;
         self.peer.was_source = false;
         self.peer.start_source_ping = None;
+        self.peer.early_sync_uuid = None;
         self.peer.stale_replies = 0;
         self.pending_state = None;
         self.pending_sync_uuid = None;

@@ -174,6 +174,8 @@ pub(crate) struct PeerDevice {
     pub(crate) was_source: bool,
     /// The next resync from here begins when this ping is answered.
     pub(crate) start_source_ping: Option<u32>,
+    /// P_SYNC_UUID that came before what it follows from was known here.
+    pub(crate) early_sync_uuid: Option<u64>,
     /// Requests with digests were given up: their answers may be on their way.
     pub(crate) checksums_stale: bool,
     /// The target was told that blocks are in sync, and may not have heard of it. Then the ping
@@ -327,6 +329,7 @@ impl<M: Mem> Volume<M> {
                 target_finished: false,
                 was_source: false,
                 start_source_ping: None,
+                early_sync_uuid: None,
                 checksums_stale: false,
                 told_in_sync: false,
                 told_ping: None,

@@ -9,6 +9,7 @@
 
 use super::{
     disk::Disk,
+    incoming::End,
     resize::{Plan, Then},
     Refusal, Todo, Volume,
 };
@@ -79,6 +80,20 @@ impl<M: Mem> Volume<M> {
     /// Whether nothing else may begin: sizes are being agreed on.
     pub fn sizes_pending(&self) -> bool {
         self.resizing() || self.sizing.asked || self.sizing.source_due
+    }
+
+    /// A size that the peer told is still to be followed.
+    pub(super) fn sizes_due(&self) -> bool {
+        self.sizing.due
+    }
+
+    /// The end of a connection whose peer goes by another size than this node, or, if it does not, breaks the protocol:
+    /// `why`. When they meet again they go by the same.
+    pub(super) fn out_of_step(&self, why: &'static str) -> End {
+        if self.sizing.due {
+            return End::network("the nodes have not come to one size");
+        }
+        End::protocol(why)
     }
 
     /// The connection begins, or is gone.
@@ -290,7 +305,11 @@ impl<M: Mem> Volume<M> {
                 self.grow_with(told, accepted, link);
             } else {
                 self.sizing.due = true;
-                if told.c_size == 0 {
+                let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+                if told.c_size > own.current && (source || self.sizing.source_due) {
+                    // It would ask for more than is here.
+                    self.end_connection(Conn::NetworkFailure);
+                } else if told.c_size == 0 {
                     self.send_sizes(false, DdsFlags::NONE, link);
                 }
             }
@@ -458,7 +477,8 @@ impl<M: Mem> Volume<M> {
         if self.conn() < Conn::Connected {
             self.sizing.asked = false;
         }
-        if self.sizing.due && self.conn() == Conn::Connected {
+        let due = self.sizing.due && self.conn() == Conn::Connected;
+        if due || self.peer.early_sync_uuid.is_some() {
             self.todo(Todo::READY);
         }
     }

@@ -407,10 +407,14 @@ impl<M: Mem> Volume<M> {
         now_ms: u64,
     ) -> Result<(), End> {
         self.note_bitmap_answered(link, now_ms);
-        let misplaced = End::protocol("P_SYNC_UUID out of place");
         if self.state.disk < DiskState::Negotiating {
             return Ok(()); // The peer has not heard yet that the disk is lost.
         }
+        if self.is_early_to_sync() {
+            self.peer.early_sync_uuid = Some(uuid);
+            return Ok(());
+        }
+        let misplaced = self.out_of_step("P_SYNC_UUID out of place");
         if !matches!(self.state.conn, Conn::WfSyncUuid | Conn::Behind) {
             return Err(misplaced);
         }
@@ -426,6 +430,26 @@ impl<M: Mem> Volume<M> {
         self.todo(Todo::METADATA);
         self.start_resync(Side::Target, link, now_ms);
         Ok(())
+    }
+
+    /// Whether the peer may begin a resync that this node agrees to only now: its answer to what was asked comes by the
+    /// other socket, and a size that was put off is still to be followed.
+    fn is_early_to_sync(&self) -> bool {
+        let follows = self.sizes_due() && self.conn() == Conn::Connected;
+        let starts = self.conn() == Conn::StartingSyncT;
+        let ready = matches!(self.conn(), Conn::WfSyncUuid | Conn::Behind);
+        !ready && (self.admin.is_asking() || self.receiver_waits() || follows || starts)
+    }
+
+    /// Takes P_SYNC_UUID that was early, once it is not any more. Task context.
+    pub(super) fn tend_early_sync_uuid(&mut self, link: &mut dyn Link, now_ms: u64) {
+        let Some(uuid) = self.peer.early_sync_uuid.take() else {
+            return;
+        };
+        match self.sync_uuid_received(uuid, link, now_ms) {
+            Ok(()) => self.todo(Todo::WAKE),
+            Err(end) => self.end_connection(end.conn),
+        }
     }
 
     /// The last block is in sync, as the target (replication-semantics section 7.4).
