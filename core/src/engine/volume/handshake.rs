@@ -48,6 +48,8 @@ pub(super) struct HeldPackets {
     pub(super) uuids: Option<bool>,
     /// P_STATE.
     pub(super) state: bool,
+    /// The end of a resync to this node, which P_STATE would tell of, is not durable.
+    pub(super) finish: bool,
 }
 
 /// A disk that is being attached counts when it is negotiated: the peer then tells its UUIDs, which
@@ -137,7 +139,8 @@ impl<M: Mem> Volume<M> {
     /// Sends P_STATE.
     pub(super) fn send_state(&mut self, link: &mut dyn Link) {
         // It depends on what was held back before it.
-        let held = self.held_packets.uuids.is_some() || self.pending_sync_uuid.is_some();
+        let uuids = self.held_packets.uuids.is_some() || self.pending_sync_uuid.is_some();
+        let held = uuids || self.held_packets.finish;
         if self.uuid_hold.is_some() && held {
             self.held_packets.state = true;
             return;

@@ -192,3 +192,51 @@ fn changes_are_counted_once_for_both() {
     volume.send_uuids(false, &mut peer);
     assert_eq!(counts(&peer), [3, 13]);
 }
+
+#[test]
+fn a_resync_that_begins_for_a_lost_disk_is_ignored() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    volume.hard(&mut peer, 0, |state| state.disk = DiskState::Failed);
+    assert!(volume.sync_uuid_received(7, &mut peer, 0).is_ok());
+    // Nor is it meant for the disk that is attached instead.
+    volume.state.disk = DiskState::Negotiating;
+    assert!(volume.sync_uuid_received(7, &mut peer, 0).is_ok());
+    assert_eq!(volume.conn(), Conn::Connected);
+    assert!(!volume.receiver_waits());
+}
+
+#[test]
+fn a_piece_of_bitmap_for_a_lost_disk_is_ignored() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    volume.disk = None;
+    let command = crate::wire::command::Command::Bitmap;
+    assert!(volume.bitmap_packet_comes(command, 4096).is_ok());
+    assert!(volume
+        .bitmap_packet(command, &[0xff; 4096], &mut peer, 0)
+        .is_ok());
+}
+
+#[test]
+fn the_end_of_a_resync_is_told_when_it_is_durable() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    volume.hard(&mut peer, 0, |state| {
+        (state.conn, state.disk) = (Conn::SyncTarget, DiskState::Inconsistent);
+    });
+    rig::write_metadata(&mut volume, &mut peer);
+    let told = |peer: &mut rig::Peer| {
+        let packets = core::mem::take(&mut peer.controls);
+        packets.iter().any(|packet| match packet {
+            Packet::State(told) => told.disk == DiskState::UpToDate,
+            _ => false,
+        })
+    };
+    let _ = told(&mut peer);
+    volume.finish_resync_target(&mut peer, 0);
+    assert_eq!(volume.state.disk, DiskState::UpToDate);
+    assert!(!told(&mut peer));
+    rig::write_metadata(&mut volume, &mut peer);
+    assert!(told(&mut peer));
+}

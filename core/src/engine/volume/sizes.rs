@@ -487,7 +487,7 @@ impl<M: Mem> Volume<M> {
     pub(super) fn tend_sizes(&mut self, link: &mut dyn Link, now_ms: u64) {
         let negotiated = self.state.disk >= DiskState::Inconsistent;
         let possible = self.conn() == Conn::Connected && !self.is_occupied() && negotiated;
-        if !self.sizing.due || !possible || self.sizes_pending() {
+        if !self.sizing.due || !possible || self.sizes_pending() || self.held_packets.finish {
             return;
         }
         let Some(told) = self.sizing.told else {

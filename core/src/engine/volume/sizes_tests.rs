@@ -173,10 +173,27 @@ fn who_had_the_size_begins_whatever_its_role() {
 }
 
 #[test]
-fn a_resync_that_begins_for_a_lost_disk_is_ignored() {
+fn a_resync_that_begins_before_this_node_is_ready_is_waited_with() {
     let mut volume = rig::volume(Conn::Connected, 8 * 1024);
     let mut peer = rig::Peer::default();
-    volume.hard(&mut peer, 0, |state| state.disk = DiskState::Failed);
+    volume.sizing.due = true;
     assert!(volume.sync_uuid_received(7, &mut peer, 0).is_ok());
+    volume.tend_early_sync_uuid(&mut peer, 0);
+    assert!(volume.receiver_waits());
     assert_eq!(volume.conn(), Conn::Connected);
+    volume.hard(&mut peer, 0, |state| state.conn = Conn::WfSyncUuid);
+    volume.tend_early_sync_uuid(&mut peer, 0);
+    assert!(!volume.receiver_waits());
+    assert_eq!(volume.conn(), Conn::SyncTarget);
+}
+
+#[test]
+fn a_target_that_is_larger_than_its_source_meets_it_again() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    volume.hard(&mut peer, 0, |state| state.conn = Conn::SyncSource);
+    let larger = sizes(16 * 1024, 16 * 1024);
+    assert!(volume.sizes_received(&larger, &mut peer, 0).is_ok());
+    let end = super::super::ConnectionRequest::End(Conn::NetworkFailure);
+    assert_eq!(volume.take_connection_request(), Some(end));
 }

@@ -407,7 +407,7 @@ impl<M: Mem> Volume<M> {
         now_ms: u64,
     ) -> Result<(), End> {
         self.note_bitmap_answered(link, now_ms);
-        if self.state.disk < DiskState::Negotiating {
+        if self.state.disk < DiskState::Inconsistent {
             return Ok(()); // The peer has not heard yet that the disk is lost.
         }
         if self.is_early_to_sync() {
@@ -470,8 +470,16 @@ impl<M: Mem> Volume<M> {
                 peer.uuids = own;
             }
             self.expose_current();
+            // A source that lost its disk goes on with this one alone: it must not be Inconsistent after a crash.
+            self.uuid_hold = self.uuid_hold.or(Some(0));
+            self.held_packets.finish = true;
         }
         self.finish_resync(clean, link, now_ms);
+        if clean {
+            self.update_md_flags();
+            self.uuid_hold = self.disk.as_ref().map(|disk| disk.version);
+            self.todo(Todo::METADATA);
+        }
     }
 
     /// The target says it is finished, and nothing is on its way any more, as the source.
