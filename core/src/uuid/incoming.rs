@@ -154,8 +154,10 @@ pub fn on_state(
     let answers =
         matches!(told.conn, Conn::WfBitMapS | Conn::WfBitMapT) || told.conn <= Conn::Connected;
     let attaching = now.conn == Conn::Connected && now.disk == Disk::Negotiating;
-    // It takes this node for diskless still, or does not want the disk; both nodes find the same then.
-    let unheard = attaching && told.pdsk < Disk::Negotiating && told.disk > Disk::Negotiating;
+    // It takes this node for diskless still; or it does not want the disk, and says that it failed.
+    let untaken = attaching && told.pdsk < Disk::Negotiating && told.disk > Disk::Negotiating;
+    let refused = untaken && told.pdsk == Disk::Failed;
+    let unheard = untaken && !refused;
     if attaching && !answers || unheard && facts.peer_uuids.is_none() {
         return StateReaction::Stale;
     }
@@ -197,6 +199,8 @@ pub fn on_state(
         let result = handshake(&meeting);
         met = Some(result);
         match result.outcome {
+            // It may know more than this node, of two Primaries for example.
+            _ if refused => return StateReaction::AbortAttach(result),
             Outcome::Go(_) | Outcome::TryDemote if unheard => return StateReaction::Stale,
             Outcome::Go(sync) => wanted.conn = sync.conn(),
             Outcome::TryDemote => return StateReaction::TryDemote(result),
@@ -205,7 +209,7 @@ pub fn on_state(
             }
             Outcome::Refuse(_) if told.disk == Disk::Negotiating => {
                 wanted.conn = Conn::Connected;
-                peer_disk = Disk::Diskless;
+                peer_disk = Disk::Failed;
                 peer_attach_aborted = true;
             }
             Outcome::Refuse(refusal) => {

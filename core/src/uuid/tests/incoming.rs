@@ -393,7 +393,16 @@ fn an_attach_is_judged_by_both() {
         judge(now, UP, facts(Some(foreign))),
         StateReaction::AbortAttach(_)
     ));
-    // The peer's attach is refused: it counts as diskless.
+    // ... also if it sees what this node does not.
+    let failed = State {
+        pdsk: Disk::Failed,
+        ..UP
+    };
+    assert!(matches!(
+        judge(now, failed, facts(Some(OWN))),
+        StateReaction::AbortAttach(_)
+    ));
+    // The peer's attach is refused: it counts as failed.
     let diskless = State {
         pdsk: Disk::Diskless,
         ..UP
@@ -406,7 +415,7 @@ fn an_attach_is_judged_by_both() {
     assert!(refused.peer_attach_aborted);
     assert_eq!(
         (refused.wanted.conn, refused.wanted.pdsk),
-        (Conn::Connected, Disk::Diskless)
+        (Conn::Connected, Disk::Failed)
     );
     // A peer whose disk will be Inconsistent becomes the target.
     let mut flagged = facts(Some(OWN));
