@@ -87,10 +87,12 @@ impl<M: Mem> Volume<M> {
         self.sizing.due
     }
 
-    /// The end of a connection whose peer goes by another size than this node, or, if it does not, breaks the protocol:
-    /// `why`. When they meet again they go by the same.
+    /// The end of a connection whose peer goes by another size than this node, or took itself for the source of what is
+    /// new as well (their roles changed meanwhile), or, if it does not, breaks the protocol: `why`. When they meet again
+    /// they come to the same.
     pub(super) fn out_of_step(&self, why: &'static str) -> End {
-        if self.sizing.due {
+        let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+        if self.sizing.due || source && self.resync.of_growth {
             return End::network("the nodes have not come to one size");
         }
         End::protocol(why)

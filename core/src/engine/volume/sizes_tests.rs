@@ -197,3 +197,13 @@ fn a_target_that_is_larger_than_its_source_meets_it_again() {
     let end = super::super::ConnectionRequest::End(Conn::NetworkFailure);
     assert_eq!(volume.take_connection_request(), Some(end));
 }
+
+#[test]
+fn two_sources_of_a_grown_part_meet_again() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    volume.resync_growth(&mut peer, 0);
+    assert_eq!(volume.conn(), Conn::SyncSource);
+    let end = volume.sync_uuid_received(7, &mut peer, 0).unwrap_err();
+    assert_eq!(end.conn, Conn::NetworkFailure);
+}
