@@ -10,7 +10,7 @@ use super::{End, Todo, Volume};
 use crate::{
     bitmap::{Bitmap, PageState},
     engine::{link::Link, mem::Mem, send_queue::SendItem},
-    state::{action::Side, Conn},
+    state::{action::Side, Conn, Disk as DiskState},
     wire::{
         bitmap::{BitSink, BitSource, BitmapReceiver, BitmapSender, Chunk, Progress},
         command::Command,
@@ -154,13 +154,18 @@ impl<M: Mem> Volume<M> {
         }
     }
 
+    /// Not if the disk is lost, which the peer has not heard yet: it would pass for the bitmap of an exchange that is to come.
+    fn takes_bitmap(&self) -> bool {
+        self.state.disk >= DiskState::Negotiating
+    }
+
     /// A bitmap packet whose payload is about to be received. `Err` ends the connection: it is not of the size that it has
     /// to be here. Receiver.
     pub fn bitmap_packet_comes(&mut self, command: Command, len: usize) -> Result<(), End> {
         let dialect = self.peer.dialect;
         let misfit = self.out_of_step("a piece of bitmap of the wrong size");
-        let Some(disk) = self.disk.as_ref() else {
-            return Ok(()); // It is lost, which the peer has not heard yet.
+        let Some(disk) = self.disk.as_ref().filter(|_| self.takes_bitmap()) else {
+            return Ok(());
         };
         let bits = disk.bitmap.n_bits();
         self.exchange
@@ -180,6 +185,9 @@ impl<M: Mem> Volume<M> {
     ) -> Result<(), End> {
         let misplaced = End::protocol("a bitmap that was not looked at");
         let malformed = self.out_of_step("a malformed bitmap");
+        if !self.takes_bitmap() {
+            return Ok(());
+        }
         let Some(disk) = self.disk.as_mut() else {
             return Ok(());
         };

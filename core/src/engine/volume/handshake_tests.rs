@@ -207,15 +207,23 @@ fn a_resync_that_begins_for_a_lost_disk_is_ignored() {
 }
 
 #[test]
-fn a_piece_of_bitmap_for_a_lost_disk_is_ignored() {
+fn a_bitmap_for_a_lost_disk_is_ignored() {
     let mut volume = rig::volume(Conn::Connected, 8 * 1024);
     let mut peer = rig::Peer::default();
-    volume.disk = None;
+    volume.hard(&mut peer, 0, |state| state.disk = DiskState::Failed);
     let command = crate::wire::command::Command::Bitmap;
-    assert!(volume.bitmap_packet_comes(command, 4096).is_ok());
-    assert!(volume
-        .bitmap_packet(command, &[0xff; 4096], &mut peer, 0)
-        .is_ok());
+    for failed in [true, false] {
+        assert!(volume.bitmap_packet_comes(command, 128).is_ok());
+        let taken = volume.bitmap_packet(command, &[0xff; 128], &mut peer, 0);
+        assert!(taken.is_ok());
+        if failed {
+            assert_eq!(volume.dirty_bits(), 0);
+            volume.disk = None;
+        }
+    }
+    // It would be answered at once.
+    volume.become_bitmap_target(&mut peer);
+    assert!(peer.items.is_empty());
 }
 
 #[test]

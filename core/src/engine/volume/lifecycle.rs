@@ -134,6 +134,7 @@ impl<M: Mem> Volume<M> {
         self.context.negotiating = found.negotiating;
         if found.negotiating.is_some() {
             self.peer.uuids = None;
+            self.end_exchange();
         }
         self.disk = offered.take();
         self.io_error_pending = false;
