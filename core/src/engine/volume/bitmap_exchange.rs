@@ -221,6 +221,12 @@ impl<M: Mem> Volume<M> {
                 }
                 Ok(())
             }
+            // Of a disk that was attached, lost and attached again faster than the peer heard of it, this is the second one:
+            // its bits count too.
+            Conn::WfSyncUuid => {
+                self.exchange.received = false;
+                Ok(())
+            }
             _ => Err(End::protocol("a bitmap that nobody waits for")),
         }
     }

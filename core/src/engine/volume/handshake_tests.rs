@@ -248,3 +248,16 @@ fn the_end_of_a_resync_is_told_when_it_is_durable() {
     rig::write_metadata(&mut volume, &mut peer);
     assert!(told(&mut peer));
 }
+
+#[test]
+fn a_second_bitmap_of_the_source_counts_too() {
+    let mut volume = rig::volume(Conn::WfSyncUuid, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    let command = crate::wire::command::Command::Bitmap;
+    assert!(volume.bitmap_packet_comes(command, 128).is_ok());
+    let taken = volume.bitmap_packet(command, &[0xff; 128], &mut peer, 0);
+    assert!(taken.is_ok());
+    assert_eq!(volume.dirty_bits(), 1024);
+    volume.become_bitmap_target(&mut peer);
+    assert!(peer.items.is_empty(), "it is none of the next exchange");
+}
