@@ -447,6 +447,7 @@ impl<M: Mem> Volume<M> {
             return;
         };
         match self.sync_uuid_received(uuid, link, now_ms) {
+            Ok(()) if self.peer.early_sync_uuid.is_some() => {}
             Ok(()) => self.todo(Todo::WAKE),
             Err(end) => self.end_connection(end.conn),
         }
