@@ -87,8 +87,9 @@ pub(crate) struct World {
     pub(crate) blocks_resynced_from: u64,
 }
 
-/// So many steps after the faults stopped, and fewer blocks differ: more is no resync.
-const STEPS_WITHOUT_PROGRESS: u32 = 400_000;
+/// So many steps after the faults stopped, and fewer blocks differ: more is no resync, not even a full one that begins
+/// when but few blocks were left.
+const STEPS_WITHOUT_PROGRESS: u32 = 1_500_000;
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
