@@ -300,6 +300,8 @@ impl<M: Mem> Volume<M> {
                 Conn::Connected => !self.is_occupied() && !negotiates,
                 // The peer, about to bring this node up to date, has marked what is new.
                 Conn::WfSyncUuid => told.c_size != 0,
+                // The peer grew before it heard that it is Behind; the resync that follows includes what is new.
+                Conn::Ahead => told.c_size != 0 && !self.is_occupied(),
                 _ => false,
             };
             if meeting || follows {

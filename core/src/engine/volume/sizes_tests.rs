@@ -207,3 +207,16 @@ fn two_sources_of_a_grown_part_meet_again() {
     let end = volume.sync_uuid_received(7, &mut peer, 0).unwrap_err();
     assert_eq!(end.conn, Conn::NetworkFailure);
 }
+
+#[test]
+fn who_pulled_ahead_follows_a_peer_that_had_grown() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    volume.hard(&mut peer, 0, |state| state.conn = Conn::Ahead);
+    let grown = sizes(16 * 1024, 16 * 1024);
+    assert!(volume.sizes_received(&grown, &mut peer, 0).is_ok());
+    rig::write_metadata(&mut volume, &mut peer);
+    assert_eq!(volume.capacity_sectors, 16 * 1024);
+    assert_eq!(volume.conn(), Conn::Ahead);
+    assert_eq!(volume.dirty_bits(), 1024);
+}
