@@ -485,7 +485,7 @@ impl Connection {
     }
 
     fn open_volumes(&self, dialect: Dialect, net: &NetOptions, resolve_conflicts: bool) {
-        self.queues.open(net.max_epoch_size);
+        self.queues.open(net);
         self.liveness.begin();
         let protocol = protocol_of(net);
         let (discard, dry_run) = self.one_shot();

@@ -80,7 +80,7 @@ pub(crate) fn set_net_options(
     drop(old_algorithms);
     let alg_changed = old.verify_alg != net.verify_alg || old.csums_alg != net.csums_alg;
     connection.conf_changed();
-    connection.queues.set_max_epoch_size(net.max_epoch_size);
+    connection.queues.set_options(&net);
     let established = connection.is_established();
     for device in connection.devices().iter() {
         let options = connection.peer_options(device.number);

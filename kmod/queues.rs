@@ -12,6 +12,7 @@ use crate::{
     },
 };
 use drbd_core::{
+    config::NetOptions,
     engine::{
         link::{Durable, Link},
         op::OpId,
@@ -84,10 +85,10 @@ impl Queues {
     }
 
     /// Begins a connection. Context: task.
-    pub(crate) fn open(&self, max_epoch_size: u32) {
+    pub(crate) fn open(&self, net: &NetOptions) {
         {
             let mut send = self.send.lock();
-            send.set_max_epoch_size(max_epoch_size);
+            send.set_options(net.max_epoch_size, net.two_primaries);
             send.open();
         }
         let mut replies = self.replies.lock();
@@ -121,9 +122,10 @@ impl Queues {
         Ok(())
     }
 
-    /// Sets net option max-epoch-size. Context: any.
-    pub(crate) fn set_max_epoch_size(&self, writes: u32) {
-        self.send.lock().set_max_epoch_size(writes);
+    /// [`SendQueue::set_options`]. Context: any.
+    pub(crate) fn set_options(&self, net: &NetOptions) {
+        let mut send = self.send.lock();
+        send.set_options(net.max_epoch_size, net.two_primaries);
     }
 
     /// What to send next, and whether more waits behind it. Context: any.

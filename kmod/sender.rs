@@ -175,7 +175,7 @@ impl Sender<'_> {
         })
     }
 
-    /// Epochs that lost a conflict with the peer's writes may never be acknowledged.
+    /// Epochs that the peer may never acknowledge.
     fn forgive(&self) {
         if let Some(epoch) = self.connection.queues.forgive() {
             for device in self.connection.devices().iter() {

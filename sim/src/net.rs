@@ -84,7 +84,9 @@ impl Node {
         self.phase = Phase::Joined(number);
         self.end = None;
         self.queues.send.open();
-        self.queues.send.set_max_epoch_size(1 + rng.below(6) as u32);
+        let two_primaries = self.kind == Kind::TwoPrimaries;
+        let max_epoch_size = 1 + rng.below(6) as u32;
+        self.queues.send.set_options(max_epoch_size, two_primaries);
         self.queues.replies.open();
         self.queues.pings = 0;
         self.pings_answered = 0;

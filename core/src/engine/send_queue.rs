@@ -86,14 +86,36 @@ pub struct ClosedEpoch {
     pub writes: u32,
     /// Of these, not carried out by the peer, which had writes of its own.
     pub rejected: u32,
-    /// [`SendQueue::forgive`] saw it.
-    pub seen: bool,
+    /// The first of its connection, with two Primaries.
+    pub first: bool,
+    /// How often [`SendQueue::forgive`] left it.
+    pub looks: u8,
 }
+
+/// How often an epoch with rejected writes is left, and how often the first of a connection: mostly that one is only slow.
+const LOOKS_REJECTED: u8 = 1;
+const LOOKS_FIRST: u8 = 10;
 
 impl ClosedEpoch {
     /// Writes that the peer counts.
     fn counted(&self) -> u32 {
         self.writes.saturating_sub(self.rejected)
+    }
+
+    /// Whether the peer may never acknowledge it. The stock driver counts a rejected write as active for ever: it says
+    /// nothing of that epoch, nor of the first of the next connection if that epoch was still open when the last one ended
+    /// (wire-protocol section 6.6).
+    fn is_doubtful(&self) -> bool {
+        self.rejected > 0 || self.first
+    }
+
+    /// How often it is left before it is given up.
+    fn patience(&self) -> u8 {
+        match (self.counted(), self.rejected) {
+            (0, _) => 0,
+            (_, 0) => LOOKS_FIRST,
+            _ => LOOKS_REJECTED,
+        }
     }
 }
 
@@ -124,9 +146,12 @@ pub struct SendQueue<M: Mem> {
     /// Writes sent in it since its barrier was due, and how many of them the peer rejected.
     sent_writes: u32,
     sent_rejected: u32,
+    /// No barrier was sent on this connection.
+    first: bool,
     /// Epochs up to this one are not waited for any more, whatever the peer says of them.
     forgiven: Option<u32>,
     max_epoch_size: u32,
+    two_primaries: bool,
     open: bool,
     overflow: bool,
 }
@@ -149,16 +174,19 @@ impl<M: Mem> SendQueue<M> {
             sent_epoch: 0,
             sent_writes: 0,
             sent_rejected: 0,
+            first: true,
             forgiven: None,
             max_epoch_size: 2048,
+            two_primaries: false,
             open: false,
             overflow: false,
         }
     }
 
-    /// Sets net option max-epoch-size (writes).
-    pub fn set_max_epoch_size(&mut self, writes: u32) {
-        self.max_epoch_size = writes.max(1);
+    /// Sets net options max-epoch-size (writes) and allow-two-primaries.
+    pub fn set_options(&mut self, max_epoch_size: u32, two_primaries: bool) {
+        self.max_epoch_size = max_epoch_size.max(1);
+        self.two_primaries = two_primaries;
     }
 
     /// Starts accepting items for a fresh connection. The epoch counter goes on
@@ -169,6 +197,7 @@ impl<M: Mem> SendQueue<M> {
         self.closed.clear();
         self.sent_writes = 0;
         self.sent_rejected = 0;
+        self.first = true;
         self.forgiven = None;
         self.newest = None;
         self.open = true;
@@ -322,11 +351,13 @@ impl<M: Mem> SendQueue<M> {
 
     fn barrier(&mut self) -> Outgoing {
         let number = self.sent_epoch;
+        let first = core::mem::replace(&mut self.first, false);
         let closed = ClosedEpoch {
             number,
             writes: self.sent_writes,
             rejected: self.sent_rejected,
-            seen: false,
+            first: first && self.two_primaries,
+            looks: 0,
         };
         if !self.closed.push(closed) {
             self.overflow = true;
@@ -352,17 +383,16 @@ impl<M: Mem> SendQueue<M> {
         }
     }
 
-    /// Gives up waiting for the oldest epochs that had rejected writes, and tells the last of them.
-    /// Of an epoch without others the peer says nothing; the stock driver says nothing of any
-    /// (wire-protocol section 6.6). Called about once a second: an epoch that is seen a second time
-    /// is given up.
+    /// Gives up waiting for the oldest epochs that the peer may never acknowledge, and tells the last of them. Called about
+    /// once a second: an epoch is left for some time, since its acknowledgement may still come.
     pub fn forgive(&mut self) -> Option<u32> {
         let mut last = None;
         while let Some(closed) = self.closed.at_mut(0) {
-            if closed.rejected == 0 {
+            if !closed.is_doubtful() {
                 break;
             }
-            if closed.counted() > 0 && !core::mem::replace(&mut closed.seen, true) {
+            if closed.looks < closed.patience() {
+                closed.looks = closed.looks.saturating_add(1);
                 break;
             }
             last = Some(closed.number);
@@ -376,9 +406,8 @@ impl<M: Mem> SendQueue<M> {
 
     /// Whether [`Self::forgive`] may have something to do.
     pub fn may_forgive(&self) -> bool {
-        self.closed
-            .front()
-            .is_some_and(|closed| closed.rejected > 0)
+        let oldest = self.closed.front();
+        oldest.is_some_and(|closed| closed.is_doubtful())
     }
 
     fn forget_oldest(&mut self) {
@@ -404,7 +433,7 @@ impl<M: Mem> SendQueue<M> {
         }
         // What comes after an epoch was flushed after it.
         while let Some(oldest) = self.closed.front() {
-            if oldest.number == number || oldest.rejected == 0 {
+            if oldest.number == number || !oldest.is_doubtful() {
                 break;
             }
             self.forget_oldest();

@@ -150,6 +150,60 @@ fn an_epoch_with_a_rejected_write_is_given_up_in_the_end() {
     assert!(queue.barrier_acked(second + 1, 1).is_err());
 }
 
+/// Two epochs of one write each, both sent with their barriers.
+fn two_epochs(queue: &mut SendQueue<Heap>) -> (u32, u32) {
+    let mut send = |op| {
+        let epoch = queue.push_write(0, op).unwrap();
+        queue.new_epoch();
+        assert_eq!(pop_write(queue), Some(op));
+        assert_eq!(queue.pop(), Some(Outgoing::Barrier(epoch)));
+        epoch
+    };
+    (send(1), send(2))
+}
+
+#[test]
+fn with_two_primaries_the_first_epoch_of_a_connection_may_never_be_acknowledged() {
+    let mut queue = queue();
+    queue.set_options(16, true);
+    for _ in 0..2 {
+        queue.open();
+        let (_, second) = two_epochs(&mut queue);
+        assert!(queue.barrier_acked(second, 1).is_ok(), "it stands for both");
+        let (third, fourth) = two_epochs(&mut queue);
+        assert!(queue.barrier_acked(fourth, 1).is_err(), "no first one");
+        assert!(queue.barrier_acked(third, 1).is_ok());
+        assert!(queue.barrier_acked(fourth, 1).is_ok());
+    }
+}
+
+#[test]
+fn with_one_primary_every_epoch_is_acknowledged() {
+    let mut queue = queue();
+    let (first, second) = two_epochs(&mut queue);
+    assert!(queue.barrier_acked(second, 1).is_err());
+    assert!(!queue.may_forgive());
+    for _ in 0..100 {
+        assert_eq!(queue.forgive(), None);
+    }
+    assert!(queue.barrier_acked(first, 1).is_ok());
+}
+
+#[test]
+fn the_first_epoch_is_given_up_when_nothing_follows() {
+    let mut queue = queue();
+    queue.set_options(16, true);
+    let (first, second) = two_epochs(&mut queue);
+    for _ in 0..LOOKS_FIRST {
+        assert!(queue.may_forgive());
+        assert_eq!(queue.forgive(), None, "it may still come");
+    }
+    assert_eq!(queue.forgive(), Some(first));
+    assert_eq!(queue.forgive(), None);
+    assert!(queue.barrier_acked(first, 1).is_ok(), "late");
+    assert!(queue.barrier_acked(second, 1).is_ok());
+}
+
 #[test]
 fn barrier_numbers_wrap() {
     let mut queue = queue();
@@ -170,7 +224,7 @@ fn barrier_numbers_wrap() {
 #[test]
 fn epochs_close_at_their_size_limit() {
     let mut queue = queue();
-    queue.set_max_epoch_size(2);
+    queue.set_options(2, false);
     let first = queue.push_write(0, 1).unwrap();
     assert_eq!(queue.push_write(0, 2), Some(first));
     assert_eq!(queue.push_write(0, 3), Some(first + 1));
