@@ -4,7 +4,7 @@
 //! A scenario that is marked `#[ignore = "full: ..."]` where it stands is left to `--full`; the others are the subset
 //! that every test run plays.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -108,7 +108,7 @@ impl Scenarios {
         }
         let logs = workspace::root().join("target/scenarios");
         fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
-        let mut memory = Memory::load(&place.memory(), &self.program, place)?;
+        let mut memory = Memory::load(&place.memory(), place)?;
         let mut verdicts = Verdicts::default();
         for (number, name) in selected.iter().enumerate() {
             let place_of = format!("{:>3}/{}", number + 1, selected.len());
@@ -156,8 +156,8 @@ impl Scenarios {
     /// Prints every scenario with where it belongs and how long it took the last time.
     pub fn list(&self, place: &Place) {
         // Without products nothing has passed, but times are known.
-        let memory = Memory::load(&place.memory(), &self.program, place)
-            .unwrap_or_else(|_| Memory::of_build(&place.memory(), ""));
+        let memory = Memory::load(&place.memory(), place)
+            .unwrap_or_else(|_| Memory::of_build(&place.memory(), "", BTreeMap::new()));
         let mut sums = [0.0; 2];
         for name in &self.all {
             let full = self.left_to_full.contains(name);

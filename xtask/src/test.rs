@@ -26,8 +26,9 @@ where it stands is played with --full (or --only) alone; the others are the subs
 is in the subset once, in its cheapest pairing; what repeats it with other drivers, policies or moments, and what takes
 more than two minutes, is left to --full. --list tells which is which, and how long each took.
 
---full remembers in target/scenarios.json which scenarios passed, for as long as module, tools, image and scenarios are
-the same: the same command again goes on where it was interrupted, and plays again what failed.";
+--full remembers in target/scenarios.json which scenarios passed, for as long as module, tools, image, the scenario and
+what it shares with others are the same: the same command again goes on where it was interrupted, and plays again what
+failed.";
 
 /// What `cargo xtask test` takes.
 #[derive(Debug, Clone, Default, Args)]
