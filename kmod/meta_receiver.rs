@@ -95,15 +95,19 @@ impl MetaReceiver<'_> {
 
     /// P_BARRIER_ACK: the peer has an epoch on stable storage.
     fn barrier_ack(&mut self, number: u32, set_size: u32) -> Result<(), End> {
-        if !self.connection.queues.barrier_acked(number, set_size) {
+        let queues = &self.connection.queues;
+        let Ok(released) = queues.barrier_acked(number, set_size) else {
             return Err(End {
                 conn: Conn::ProtocolError,
                 why: "a barrier acknowledgement that does not fit what was sent",
             });
-        }
+        };
+        let Some(epoch) = released else {
+            return Ok(());
+        };
         let devices = self.devices.take_all(self.connection);
         for device in devices.iter() {
-            device.with(|inner, link, _| inner.volume.barrier_acked(number, link));
+            device.with(|inner, link, _| inner.volume.barrier_acked(epoch, link));
         }
         self.devices.put_all(devices);
         Ok(())

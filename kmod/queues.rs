@@ -17,7 +17,7 @@ use drbd_core::{
         link::{Durable, Link},
         op::OpId,
         reply_queue::{BarrierStep, HeldAck, ReplyItem, ReplyQueue},
-        send_queue::{ClosedEpoch, Outgoing, SendItem, SendQueue},
+        send_queue::{BarrierMismatch, ClosedEpoch, Outgoing, SendItem, SendQueue},
     },
     wire::packet::Packet,
 };
@@ -86,11 +86,8 @@ impl Queues {
 
     /// Begins a connection. Context: task.
     pub(crate) fn open(&self, net: &NetOptions) {
-        {
-            let mut send = self.send.lock();
-            send.set_options(net.max_epoch_size, net.two_primaries);
-            send.open();
-        }
+        self.set_options(net);
+        self.send.lock().open();
         let mut replies = self.replies.lock();
         replies.queue.open();
         replies.pings = 0;
@@ -151,9 +148,13 @@ impl Queues {
         self.send.lock().pop_raw()
     }
 
-    /// P_BARRIER_ACK; false when it does not fit. Context: any.
-    pub(crate) fn barrier_acked(&self, number: u32, set_size: u32) -> bool {
-        self.send.lock().barrier_acked(number, set_size).is_ok()
+    /// [`SendQueue::barrier_acked`]. Context: any.
+    pub(crate) fn barrier_acked(
+        &self,
+        number: u32,
+        set_size: u32,
+    ) -> Result<Option<u32>, BarrierMismatch> {
+        self.send.lock().barrier_acked(number, set_size)
     }
 
     /// Gives up waiting for the acknowledgement of epochs that lost a conflict; see

@@ -365,12 +365,13 @@ impl Node {
                 }
             }
             Packet::BarrierAck(ack) => {
-                if let Err(mismatch) = self.queues.send.barrier_acked(ack.number, ack.set_size) {
-                    panic!("{ack:?} but {mismatch:?}");
-                }
+                let acked = self.queues.send.barrier_acked(ack.number, ack.set_size);
+                let released = acked.unwrap_or_else(|other| panic!("{ack:?} but {other:?}"));
                 for vol in &mut self.vols {
-                    vol.volume.barrier_acked(ack.number, &mut self.queues);
-                    vol.after();
+                    if let Some(epoch) = released {
+                        vol.volume.barrier_acked(epoch, &mut self.queues);
+                        vol.after();
+                    }
                 }
             }
             Packet::ConnStChgReply(reply) => self.conn_answer = Some(reply.0),

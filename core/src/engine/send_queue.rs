@@ -90,6 +90,8 @@ pub struct ClosedEpoch {
     pub first: bool,
     /// How often [`SendQueue::forgive`] left it.
     pub looks: u8,
+    /// Acknowledged, but an older one is not.
+    pub held: bool,
 }
 
 /// How often an epoch with rejected writes is left, and how often the first of a connection: mostly that one is only slow.
@@ -130,11 +132,13 @@ pub struct BarrierMismatch {
 ///
 /// # Invariants
 ///
-/// `closed` holds one entry for each barrier sent and not acknowledged, oldest first.
+/// `closed` holds one entry for each barrier sent and not acknowledged, oldest first, and those whose acknowledgement is
+/// held for an older one; `held` counts these.
 pub struct SendQueue<M: Mem> {
     items: Ring<SendItem, M>,
     controls: Ring<(u16, Packet), M>,
     closed: Ring<ClosedEpoch, M>,
+    held: usize,
     /// Epoch that new writes get.
     current: u32,
     /// Writes that entered the current epoch.
@@ -168,6 +172,7 @@ impl<M: Mem> SendQueue<M> {
             items: Ring::new(items),
             controls: Ring::new(controls),
             closed: Ring::new(closed),
+            held: 0,
             current: 0,
             current_writes: 0,
             newest: None,
@@ -195,6 +200,7 @@ impl<M: Mem> SendQueue<M> {
         self.items.clear();
         self.controls.clear();
         self.closed.clear();
+        self.held = 0;
         self.sent_writes = 0;
         self.sent_rejected = 0;
         self.first = true;
@@ -357,7 +363,7 @@ impl<M: Mem> SendQueue<M> {
             writes: self.sent_writes,
             rejected: self.sent_rejected,
             first: first && self.two_primaries,
-            looks: 0,
+            ..ClosedEpoch::default()
         };
         if !self.closed.push(closed) {
             self.overflow = true;
@@ -373,14 +379,15 @@ impl<M: Mem> SendQueue<M> {
             self.sent_rejected = self.sent_rejected.saturating_add(1);
             return;
         }
-        for index in 0..self.closed.len() {
-            if let Some(closed) = self.closed.at_mut(index) {
-                if closed.number == epoch {
-                    closed.rejected = closed.rejected.saturating_add(1);
-                    return;
-                }
-            }
+        if let Some(closed) = self.closed_mut(epoch) {
+            closed.rejected = closed.rejected.saturating_add(1);
         }
+    }
+
+    fn closed_mut(&mut self, number: u32) -> Option<&mut ClosedEpoch> {
+        let fits = |closed: Option<&mut ClosedEpoch>| closed.is_some_and(|at| at.number == number);
+        let index = (0..self.closed.len()).find(|index| fits(self.closed.at_mut(*index)))?;
+        self.closed.at_mut(index)
     }
 
     /// Gives up waiting for the oldest epochs that the peer may never acknowledge, and tells the last of them. Called about
@@ -388,7 +395,7 @@ impl<M: Mem> SendQueue<M> {
     pub fn forgive(&mut self) -> Option<u32> {
         let mut last = None;
         while let Some(closed) = self.closed.at_mut(0) {
-            if !closed.is_doubtful() {
+            if closed.held || !closed.is_doubtful() {
                 break;
             }
             if closed.looks < closed.patience() {
@@ -398,10 +405,8 @@ impl<M: Mem> SendQueue<M> {
             last = Some(closed.number);
             self.forget_oldest();
         }
-        if last.is_some() {
-            self.forgiven = last;
-        }
-        last
+        self.forgiven = Some(last?);
+        self.release().or(last)
     }
 
     /// Whether [`Self::forgive`] may have something to do.
@@ -423,28 +428,46 @@ impl<M: Mem> SendQueue<M> {
         self.items.pop()
     }
 
-    /// Checks P_BARRIER_ACK: it has to name the oldest unacknowledged epoch and its writes
-    /// (wire-protocol section 6.6); on success that epoch is forgotten.
-    pub fn barrier_acked(&mut self, number: u32, set_size: u32) -> Result<(), BarrierMismatch> {
+    /// P_BARRIER_ACK: it has to name an epoch whose barrier was sent, and its writes (wire-protocol section 6.6). Tells up to
+    /// which epoch everything is acknowledged by it. That may be none: a peer that neither drains nor flushes acknowledges an
+    /// epoch as soon as its own writes are done, also before an older one.
+    pub fn barrier_acked(
+        &mut self,
+        number: u32,
+        set_size: u32,
+    ) -> Result<Option<u32>, BarrierMismatch> {
         // wire-protocol: barrier numbers wrap at 2^32.
-        let late = |forgiven: u32| (number.wrapping_sub(forgiven) as i32) <= 0;
-        if self.forgiven.is_some_and(late) {
-            return Ok(());
+        let is_late = |forgiven: u32| (number.wrapping_sub(forgiven) as i32) <= 0;
+        let forgiven = self.forgiven.is_some_and(is_late);
+        match self.closed_mut(number) {
+            Some(closed) if closed.counted() == set_size && !closed.held => closed.held = true,
+            None if forgiven => return Ok(None),
+            _ => {
+                let oldest = self.closed.front();
+                let expected = oldest.map(|closed| (closed.number, closed.counted()));
+                return Err(BarrierMismatch { expected });
+            }
         }
-        // What comes after an epoch was flushed after it.
+        self.held = self.held.saturating_add(1);
+        Ok(self.release())
+    }
+
+    /// Forgets the oldest epochs that need not be waited for, and tells the last of them: those that are acknowledged, and
+    /// those that may never be, if a later one is: that was flushed after them.
+    fn release(&mut self) -> Option<u32> {
+        let mut last = None;
         while let Some(oldest) = self.closed.front() {
-            if oldest.number == number || !oldest.is_doubtful() {
+            if oldest.held {
+                self.held = self.held.saturating_sub(1);
+            } else if oldest.is_doubtful() && self.held > 0 {
+                self.forgiven = Some(oldest.number);
+            } else {
                 break;
             }
+            last = Some(oldest.number);
             self.forget_oldest();
         }
-        let oldest = self.closed.front();
-        let expected = oldest.map(|closed| (closed.number, closed.counted()));
-        if expected != Some((number, set_size)) {
-            return Err(BarrierMismatch { expected });
-        }
-        self.forget_oldest();
-        Ok(())
+        last
     }
 
     /// Control packets waiting.

@@ -40,11 +40,10 @@ fn a_dependent_write_is_behind_a_barrier() {
     assert_eq!(queue.pop(), Some(Outgoing::Barrier(first + 1)));
     assert!(!queue.has_next());
     assert_eq!(queue.pop(), None);
-    assert!(queue.barrier_acked(first + 1, 1).is_err(), "out of order");
     assert!(queue.barrier_acked(first, 1).is_err(), "wrong count");
-    assert!(queue.barrier_acked(first, 2).is_ok());
-    assert!(queue.barrier_acked(first + 1, 1).is_ok());
-    assert!(queue.barrier_acked(first + 1, 1).is_err());
+    assert_eq!(queue.barrier_acked(first, 2), Ok(Some(first)));
+    assert_eq!(queue.barrier_acked(first + 1, 1), Ok(Some(first + 1)));
+    assert!(queue.barrier_acked(first + 1, 1).is_err(), "again");
 }
 
 #[test]
@@ -163,17 +162,65 @@ fn two_epochs(queue: &mut SendQueue<Heap>) -> (u32, u32) {
 }
 
 #[test]
+fn an_acknowledgement_is_held_for_those_of_older_epochs() {
+    let mut queue = queue();
+    let (first, second) = two_epochs(&mut queue);
+    let (third, fourth) = two_epochs(&mut queue);
+    assert_eq!(queue.barrier_acked(third, 1), Ok(None));
+    assert!(queue.barrier_acked(third, 1).is_err(), "again");
+    assert_eq!(queue.barrier_acked(second, 1), Ok(None));
+    assert_eq!(queue.flush(), Durable::After(fourth));
+    assert_eq!(queue.barrier_acked(first, 1), Ok(Some(third)));
+    assert_eq!(queue.barrier_acked(fourth, 1), Ok(Some(fourth)));
+    assert_eq!(queue.flush(), Durable::Already);
+    assert_eq!(queue.held, 0);
+}
+
+#[test]
+fn a_reconnect_forgets_what_was_held() {
+    let mut queue = queue();
+    let (_, second) = two_epochs(&mut queue);
+    assert_eq!(queue.barrier_acked(second, 1), Ok(None));
+    queue.set_options(16, true);
+    queue.open();
+    let (first, second) = two_epochs(&mut queue);
+    assert_eq!(queue.held, 0);
+    assert_eq!(queue.barrier_acked(second, 1), Ok(Some(second)));
+    assert_eq!(queue.barrier_acked(first, 1), Ok(None), "late");
+}
+
+#[test]
+fn what_is_held_for_an_epoch_that_is_given_up_is_released() {
+    let mut queue = queue();
+    let first = queue.push_write(0, 1).unwrap();
+    assert_eq!(queue.push_write(0, 2), Some(first));
+    queue.new_epoch();
+    for op in [1, 2] {
+        assert_eq!(pop_write(&mut queue), Some(op));
+    }
+    assert_eq!(queue.pop(), Some(Outgoing::Barrier(first)));
+    let (second, third) = two_epochs(&mut queue);
+    assert_eq!(queue.barrier_acked(second, 1), Ok(None));
+    queue.write_rejected(first);
+    queue.write_rejected(second);
+    assert_eq!(queue.forgive(), None, "it may still come");
+    assert_eq!(queue.forgive(), Some(second));
+    assert_eq!(queue.held, 0);
+    assert_eq!(queue.barrier_acked(third, 1), Ok(Some(third)));
+}
+
+#[test]
 fn with_two_primaries_the_first_epoch_of_a_connection_may_never_be_acknowledged() {
     let mut queue = queue();
     queue.set_options(16, true);
     for _ in 0..2 {
         queue.open();
         let (_, second) = two_epochs(&mut queue);
-        assert!(queue.barrier_acked(second, 1).is_ok(), "it stands for both");
+        let both = Ok(Some(second));
+        assert_eq!(queue.barrier_acked(second, 1), both);
         let (third, fourth) = two_epochs(&mut queue);
-        assert!(queue.barrier_acked(fourth, 1).is_err(), "no first one");
-        assert!(queue.barrier_acked(third, 1).is_ok());
-        assert!(queue.barrier_acked(fourth, 1).is_ok());
+        assert_eq!(queue.barrier_acked(fourth, 1), Ok(None), "no first one");
+        assert_eq!(queue.barrier_acked(third, 1), Ok(Some(fourth)));
     }
 }
 
@@ -181,12 +228,12 @@ fn with_two_primaries_the_first_epoch_of_a_connection_may_never_be_acknowledged(
 fn with_one_primary_every_epoch_is_acknowledged() {
     let mut queue = queue();
     let (first, second) = two_epochs(&mut queue);
-    assert!(queue.barrier_acked(second, 1).is_err());
+    assert_eq!(queue.barrier_acked(second, 1), Ok(None));
     assert!(!queue.may_forgive());
     for _ in 0..100 {
         assert_eq!(queue.forgive(), None);
     }
-    assert!(queue.barrier_acked(first, 1).is_ok());
+    assert_eq!(queue.barrier_acked(first, 1), Ok(Some(second)));
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod disk_errors;
 mod disk_timeout;
 mod diskless_primary;
 mod drbdmeta_of_debian;
+mod epochs_out_of_order;
 mod fencing;
 mod flush_and_fua;
 mod golden_requests;
