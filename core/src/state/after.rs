@@ -79,10 +79,6 @@ fn has_disk(state: State) -> bool {
     state.disk >= Disk::Inconsistent && state.disk != Disk::Unknown
 }
 
-fn source_syncs(conn: Conn) -> bool {
-    matches!(conn, Conn::SyncSource | Conn::PausedSyncS)
-}
-
 /// What has to be done together with the change.
 pub fn immediate(change: &Change, facts: &Facts) -> Actions {
     let (old, new) = (change.old, change.new);
@@ -162,7 +158,7 @@ pub fn after_change(change: &Change, facts: &Facts) -> Actions {
         Action::RunHelper(Helper::PriOnInconDegr),
     );
     thaw(new, facts, &mut actions);
-    let becomes_source = !source_syncs(old.conn) && source_syncs(new.conn);
+    let becomes_source = !old.conn.is_sync_source() && new.conn.is_sync_source();
     actions.push_if(
         becomes_source && facts.apv >= 96 && has_disk(new),
         Action::SendSyncUuid,
@@ -262,7 +258,7 @@ fn missed_end(old: State, new: State, facts: &Facts, actions: &mut Actions) -> F
     let lost = new.conn < Conn::Connected && facts.everything_sent;
     // The disk was finished before it went: what is written from here on it does not have.
     let gone = facts.target_finished && new.pdsk < Disk::Inconsistent;
-    let missed = source_syncs(old.conn) && !source_syncs(new.conn) && (lost || gone);
+    let missed = old.conn.is_sync_source() && !new.conn.is_sync_source() && (lost || gone);
     if !missed || facts.bitmap_uuid_clear || !has_disk(new) {
         return *facts;
     }
@@ -276,7 +272,7 @@ fn missed_end(old: State, new: State, facts: &Facts, actions: &mut Actions) -> F
 /// Whether the peer, who did not get everything, is left without a resync. Whatever was known of its disk and of the
 /// roles, it must not pass for one with the same data.
 fn left_ahead(old: State, new: State) -> bool {
-    old.conn == Conn::Ahead && new.conn != Conn::Ahead && !source_syncs(new.conn)
+    old.conn == Conn::Ahead && new.conn != Conn::Ahead && !new.conn.is_sync_source()
 }
 
 /// New data generations because the peer's copy is gone or never was.

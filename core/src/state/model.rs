@@ -110,6 +110,14 @@ numbered_enum! {
     }
 }
 
+impl Conn {
+    /// Whether a resync from here runs or is paused.
+    #[must_use]
+    pub const fn is_sync_source(self) -> bool {
+        matches!(self, Conn::SyncSource | Conn::PausedSyncS)
+    }
+}
+
 numbered_enum! {
     /// State of a disk, own or of the peer.
     Disk {

@@ -154,7 +154,7 @@ pub fn sanitize(old: State, new: State, context: &Context) -> Sanitized {
             state.pdsk = Disk::Unknown;
         }
         // Else a fence-peer handler would not be called for a peer that may be promoted, and no new generation begun.
-        let source = matches!(old.conn, Conn::SyncSource | Conn::PausedSyncS);
+        let source = old.conn.is_sync_source();
         if source && context.target_may_be_good && state.pdsk == Disk::Inconsistent {
             state.pdsk = Disk::Unknown;
         }

@@ -20,7 +20,6 @@ use crate::{
         op::{flag, Kind, Op, OpId},
         send_queue::SendItem,
     },
-    state::Conn,
     wire::{block::BlockAck, command::Command},
 };
 
@@ -113,7 +112,7 @@ impl<M: Mem> Volume<M> {
             self.answer_with_data(op, link);
             return;
         }
-        if matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS) {
+        if self.conn().is_sync_source() {
             let _ = self.set_in_sync(at.sector, at.len_sectors);
             self.resync.note_same(at.len_sectors);
             self.peer.told_in_sync = true;

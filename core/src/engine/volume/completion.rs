@@ -395,7 +395,7 @@ impl<M: Mem> Volume<M> {
     /// flushed what was written in them, so that is copied again by the next resync. Not by one that
     /// runs from here: its target would not know.
     pub fn barrier_forgiven(&mut self, epoch: u32, link: &mut dyn Link) {
-        let is_source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+        let is_source = self.conn().is_sync_source();
         let mut op = self.log.head;
         while op != crate::engine::op::NIL {
             let at = *self.ops.at(op);

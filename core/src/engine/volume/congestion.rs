@@ -136,7 +136,7 @@ impl<M: Mem> Volume<M> {
         let wants = self.peer.options.on_congestion == OnCongestion::PullAhead
             && self.peer.protocol == ReplicationProtocol::A
             && self.peer.dialect.has_out_of_sync();
-        let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+        let source = self.conn().is_sync_source();
         self.conn() == Conn::Ahead || source && wants && self.is_congested()
     }
 

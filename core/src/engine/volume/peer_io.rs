@@ -493,7 +493,7 @@ impl<M: Mem> Volume<M> {
             self.acknowledge(Command::RsCancel, ack, link);
             return Ok(None);
         }
-        if resync && matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS) {
+        if resync && self.conn().is_sync_source() {
             self.resync.target_seen = true;
             // It asks when the sync UUID, the name of what it has until the end, is on its disk.
             if let Some(disk) = self.disk.as_mut() {

@@ -52,7 +52,7 @@ impl<M: Mem> Volume<M> {
 
     /// P_RS_WRITE_ACK for a resync block: the target has it.
     pub fn resync_acked(&mut self, sector: u64, len_sectors: u32) {
-        if !matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS) {
+        if !self.conn().is_sync_source() {
             return; // of a resync that was given up
         }
         let _ = self.set_in_sync(sector, len_sectors);
@@ -87,7 +87,7 @@ impl<M: Mem> Volume<M> {
     /// The target is done; so is this node as soon as no bit is left. Acknowledged writes whose
     /// local half is still under way clear theirs when they end.
     pub(super) fn finish_source_when_clean(&mut self, link: &mut dyn Link) {
-        let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+        let source = self.conn().is_sync_source();
         if source
             && self.peer.target_finished
             && self.peer.finish_source_ping.is_none()
@@ -100,7 +100,7 @@ impl<M: Mem> Volume<M> {
     /// The target, which finished, begins what comes next before this node has seen its last
     /// acknowledgements: they are not waited for, and what is marked here belongs to what follows.
     pub(super) fn target_went_on(&mut self, link: &mut dyn Link, now_ms: u64) {
-        let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+        let source = self.conn().is_sync_source();
         if source && self.peer.target_finished {
             self.finish_source_uuids();
             self.finish_resync(true, link, now_ms);
@@ -110,7 +110,7 @@ impl<M: Mem> Volume<M> {
     /// A target that could not write every block ends the resync as it is; it says so by a
     /// P_STATE that is Connected and Inconsistent.
     pub(super) fn note_failed_resync(&mut self, told: State, link: &mut dyn Link, now_ms: u64) {
-        let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+        let source = self.conn().is_sync_source();
         let ended = told.conn == Conn::Connected && told.disk == DiskState::Inconsistent;
         if source && ended && self.resync.target_seen {
             self.finish_resync(false, link, now_ms);
@@ -147,7 +147,7 @@ impl<M: Mem> Volume<M> {
         };
         if reached(self.peer.finish_source_ping) {
             self.peer.finish_source_ping = None;
-            let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+            let source = self.conn().is_sync_source();
             if source && self.nothing_left() {
                 self.finish_resync_source(link, now_ms);
             }

@@ -91,7 +91,7 @@ impl<M: Mem> Volume<M> {
     /// new as well (their roles changed meanwhile), or, if it does not, breaks the protocol: `why`. When they meet again
     /// they come to the same.
     pub(super) fn out_of_step(&self, why: &'static str) -> End {
-        let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+        let source = self.conn().is_sync_source();
         if self.sizing.due || source && self.resync.of_growth {
             return End::network("the nodes have not come to one size");
         }
@@ -309,7 +309,7 @@ impl<M: Mem> Volume<M> {
                 self.grow_with(told, accepted, link);
             } else {
                 self.sizing.due = true;
-                let source = matches!(self.conn(), Conn::SyncSource | Conn::PausedSyncS);
+                let source = self.conn().is_sync_source();
                 if told.c_size > own.current && (source || self.sizing.source_due) {
                     // It would ask for more than is here.
                     self.end_connection(Conn::NetworkFailure);
