@@ -250,10 +250,6 @@ impl<M: Mem> Volume<M> {
                     sectors
                 };
                 self.peer.sent_sectors = self.peer.sent_sectors.saturating_add(sent);
-                if at.kind == Kind::RsRead {
-                    self.resync.unacked_sectors =
-                        self.resync.unacked_sectors.saturating_add(sectors);
-                }
                 self.release(op);
                 return;
             }

@@ -6,7 +6,7 @@
 //! brings it back without an exchange of bitmaps. That rests on the target knowing every block
 //! that the source knows of, so a resync under way must have come to rest before it is left.
 
-use super::{Todo, Volume};
+use super::{pace::TICK_MS, Todo, Volume};
 use crate::{
     config::OnCongestion,
     engine::{
@@ -77,19 +77,20 @@ impl<M: Mem> Volume<M> {
         match self.peer.options.on_congestion {
             OnCongestion::Block => {}
             OnCongestion::PullAhead if !self.may_leave_behind() => {}
-            OnCongestion::PullAhead => {
-                if !self.target_heard_of_checksums(link) {
-                    return;
-                }
-                self.congestion.rests_since_ms = None;
-                self.hard(link, now_ms, |state| state.conn = Conn::Ahead);
-                self.todo(Todo::RESYNC);
-            }
+            OnCongestion::PullAhead => self.pull_ahead(link, now_ms),
             OnCongestion::Disconnect => {
                 if self.connection_request.is_none() {
                     self.end_connection(Conn::Disconnecting);
                 }
             }
+        }
+    }
+
+    fn pull_ahead(&mut self, link: &mut dyn Link, now_ms: u64) {
+        if self.target_heard_of_checksums(link) {
+            self.congestion.rests_since_ms = None;
+            self.hard(link, now_ms, |state| state.conn = Conn::Ahead);
+            self.todo(Todo::RESYNC);
         }
     }
 
@@ -130,14 +131,32 @@ impl<M: Mem> Volume<M> {
             .any(|op| self.ops.at(op).kind == Kind::RsRead)
     }
 
-    /// Whether requests of the resync target are turned away: Ahead, or as soon as its answers are
-    /// in.
-    pub(super) fn turns_resync_away(&self) -> bool {
+    /// Whether requests of the resync target are turned away: Ahead, or as soon as its answers are in. Once one was, all are:
+    /// the in-tree driver does not ask again before it was left behind.
+    pub(super) fn turns_resync_away(&mut self) -> bool {
+        if !self.conn().is_sync_source() {
+            return self.conn() == Conn::Ahead;
+        }
         let wants = self.peer.options.on_congestion == OnCongestion::PullAhead
             && self.peer.protocol == ReplicationProtocol::A
             && self.peer.dialect.has_out_of_sync();
-        let source = self.conn().is_sync_source();
-        self.conn() == Conn::Ahead || source && wants && self.is_congested()
+        if wants && self.is_congested() && !self.resync.turned_away {
+            self.resync.turned_away = true;
+            self.todo(Todo::RESYNC);
+        }
+        self.resync.turned_away
+    }
+
+    /// Leaves a target behind whose requests were turned away, also when nobody writes any more. The result is when to look
+    /// again.
+    pub(super) fn turned_away_work(&mut self, link: &mut dyn Link, now_ms: u64) -> Option<u64> {
+        if !self.resync.turned_away || !self.conn().is_sync_source() {
+            return None;
+        }
+        if self.may_write_locally() && self.may_leave_behind() {
+            self.pull_ahead(link, now_ms);
+        }
+        Some(now_ms.saturating_add(TICK_MS))
     }
 
     /// Ahead: begins the resync when the peer has had time to catch up. The result is when to look

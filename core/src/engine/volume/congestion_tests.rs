@@ -38,6 +38,24 @@ fn finish(volume: &mut Volume<Heap>, peer: &mut Peer, ops: &[OpId]) {
     let _ = effects(volume);
 }
 
+/// The target asks for a block.
+fn asked(
+    volume: &mut Volume<Heap>,
+    peer: &mut Peer,
+    sector: u64,
+) -> Result<Option<OpId>, PeerWriteFate> {
+    volume.peer_read(PeerReadKind::Resync, sector, 8, BlockId::SYNCER, peer, 0)
+}
+
+/// Its block is read, and its answer is in the queue.
+fn answer(volume: &mut Volume<Heap>, peer: &mut Peer, op: OpId) {
+    volume.peer_read_start(op, peer, 0);
+    let _ = effects(volume);
+    volume.local_done(op, true, peer);
+    let reply = SendItem::Reply { volume: 0, op };
+    assert_eq!(peer.items.last(), Some(&reply));
+}
+
 #[test]
 fn a_full_line_is_left_behind_and_the_peer_fetched_later() {
     let (mut volume, mut peer) = (
@@ -109,19 +127,15 @@ fn a_resync_comes_to_rest_before_its_target_is_left_behind() {
     );
     volume.pending_sync_uuid = None;
     volume.set_out_of_sync(4096, 64);
-    let asked = |volume: &mut Volume<Heap>, peer: &mut Peer, sector| {
-        let kind = PeerReadKind::Resync;
-        volume.peer_read(kind, sector, 8, BlockId::SYNCER, peer, 0)
-    };
     let op = asked(&mut volume, &mut peer, 4096).unwrap().unwrap();
-    volume.peer_read_start(op, &mut peer, 0);
+    answer(&mut volume, &mut peer, op);
     let a = [0, 8].map(|sector| write(&mut volume, &mut peer, sector));
     // Full, but an answer to the target is on its way; no more are begun.
     let late = write(&mut volume, &mut peer, 16);
     assert_eq!(volume.state().conn, Conn::SyncSource);
     assert_eq!(asked(&mut volume, &mut peer, 4104), Ok(None));
     assert!(matches!(peer.acks.as_slice(), [(Command::RsCancel, _)]));
-    finish(&mut volume, &mut peer, &[op]);
+    volume.handed_over(op, &mut peer);
     finish(&mut volume, &mut peer, &a);
     let _ = write(&mut volume, &mut peer, 24);
     assert_eq!(volume.state().conn, Conn::SyncSource, "not acknowledged");
@@ -130,6 +144,56 @@ fn a_resync_comes_to_rest_before_its_target_is_left_behind() {
     let _ = write(&mut volume, &mut peer, 32);
     assert_eq!(volume.state().conn, Conn::Ahead);
     finish(&mut volume, &mut peer, &[late]);
+}
+
+#[test]
+fn a_target_that_was_turned_away_is_left_behind_when_nobody_writes_any_more() {
+    let (mut volume, mut peer) = (
+        primary(Conn::SyncSource, OnCongestion::PullAhead),
+        Peer::default(),
+    );
+    volume.pending_sync_uuid = None;
+    volume.set_out_of_sync(4096, 64);
+    let op = asked(&mut volume, &mut peer, 4096).unwrap().unwrap();
+    answer(&mut volume, &mut peer, op);
+    let writes = [0, 8].map(|sector| write(&mut volume, &mut peer, sector));
+    assert_eq!(asked(&mut volume, &mut peer, 4104), Ok(None));
+    volume.handed_over(op, &mut peer);
+    finish(&mut volume, &mut peer, &writes);
+    volume.barrier_acked(1, &mut peer);
+    assert_eq!(volume.mirrored_in_flight_sectors(), 0);
+    // It will not ask again for what it was refused, so it gets nothing more.
+    assert_eq!(asked(&mut volume, &mut peer, 4112), Ok(None));
+    assert_eq!(volume.resync_work(&mut peer, 100), Some(200));
+    assert_eq!(volume.state().conn, Conn::SyncSource, "not acknowledged");
+    volume.resync_acked(4096, 8);
+    // Nor does it matter what the options have become.
+    volume.set_protocol(ReplicationProtocol::C);
+    let _ = volume.resync_work(&mut peer, 200);
+    assert_eq!(volume.state().conn, Conn::Ahead);
+    let _ = volume.resync_work(&mut peer, 2000);
+    assert_eq!(volume.state().conn, Conn::SyncSource);
+    volume.pending_sync_uuid = None;
+    assert!(matches!(asked(&mut volume, &mut peer, 4104), Ok(Some(_))));
+}
+
+#[test]
+fn an_answer_may_be_acknowledged_before_the_sender_says_that_it_was_sent() {
+    let (mut volume, mut peer) = (
+        primary(Conn::SyncSource, OnCongestion::PullAhead),
+        Peer::default(),
+    );
+    volume.pending_sync_uuid = None;
+    volume.set_out_of_sync(4096, 64);
+    let op = asked(&mut volume, &mut peer, 4096).unwrap().unwrap();
+    answer(&mut volume, &mut peer, op);
+    volume.resync_acked(4096, 8);
+    volume.handed_over(op, &mut peer);
+    let writes = [0, 8].map(|sector| write(&mut volume, &mut peer, sector));
+    finish(&mut volume, &mut peer, &writes);
+    let _ = write(&mut volume, &mut peer, 16);
+    assert_eq!(volume.resync.unacked_sectors, 0);
+    assert_eq!(volume.state().conn, Conn::Ahead);
 }
 
 #[test]

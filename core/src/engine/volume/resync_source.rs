@@ -9,7 +9,7 @@ use crate::{
     engine::{
         link::Link,
         mem::Mem,
-        op::{flag, OpId},
+        op::{flag, Kind, OpId},
         send_queue::SendItem,
     },
     state::{action::Side, Conn, Disk as DiskState, State},
@@ -42,12 +42,23 @@ impl<M: Mem> Volume<M> {
     pub(super) fn answer_with_data(&mut self, op: OpId, link: &mut dyn Link) {
         let volume = self.number;
         if link.send(SendItem::Reply { volume, op }) {
-            self.ops.at_mut(op).set(flag::NET_QUEUED);
+            let at = self.ops.at_mut(op);
+            at.set(flag::NET_QUEUED);
+            // Not only when it was sent: its acknowledgement may be here before the sender says so.
+            let sectors = u64::from(at.len_sectors);
+            self.resync.unacked_sectors = self.resync.unacked_sectors.saturating_add(sectors);
             // The answer is in the queue: later writes are behind it.
             self.leave_ranges(op);
         } else {
             self.release(op);
         }
+    }
+
+    /// Sectors of answers to the target that wait to be sent.
+    pub(super) fn queued_answers_sectors(&self) -> u64 {
+        let ops = self.ops.iter_used().map(|op| self.ops.at(op));
+        let queued = ops.filter(|at| at.kind == Kind::RsRead && at.any(flag::NET_QUEUED));
+        queued.map(|at| u64::from(at.len_sectors)).sum()
     }
 
     /// P_RS_WRITE_ACK for a resync block: the target has it.
@@ -75,7 +86,8 @@ impl<M: Mem> Volume<M> {
         self.resync.of_growth || self.dirty_bits() <= self.resync.failed_bits
     }
 
-    /// Whether everything dirty was sent, acknowledged or not: the target may have finished. It cannot have without its UUID.
+    /// Whether everything dirty was sent or is about to be, acknowledged or not: the target may have finished. It cannot have
+    /// without its UUID.
     pub(super) fn everything_sent(&self) -> bool {
         let unacked = self
             .resync

@@ -52,7 +52,7 @@ pub(crate) struct Resync {
     pub(crate) failed_bits: u64,
     /// As the source: it is the resync of a part by which both grew.
     pub(crate) of_growth: bool,
-    /// As the source: sectors sent and not acknowledged.
+    /// As the source: sectors sent, or about to be, and not acknowledged.
     pub(crate) unacked_sectors: u64,
     /// How much may be asked for, and how fast.
     pub(super) pace: Pace,
@@ -60,6 +60,8 @@ pub(crate) struct Resync {
     pages: Pages,
     /// As the source: the target asked for blocks.
     pub(crate) target_seen: bool,
+    /// As the source: the target was told not to wait for blocks that it asked for.
+    pub(super) turned_away: bool,
     /// The ping after which it is over.
     pub(crate) finish_ping: Option<u32>,
     pub(crate) started_ms: u64,
@@ -113,6 +115,7 @@ impl<M: Mem> Volume<M> {
     pub fn resync_work(&mut self, link: &mut dyn Link, now_ms: u64) -> Option<u64> {
         self.finish_source_when_clean(link);
         let held = self.begin_held_reads(link, now_ms);
+        let turned_away = self.turned_away_work(link, now_ms);
         if self.conn() == Conn::Ahead {
             return self.ahead_work(link, now_ms);
         }
@@ -124,7 +127,7 @@ impl<M: Mem> Volume<M> {
         }
         if self.conn() != Conn::SyncTarget || self.state.resync_held() || !self.bitmap_is_durable()
         {
-            return held;
+            return held.or(turned_away);
         }
         self.refill_tokens(now_ms);
         while let Some((bit, blocks)) = self.next_request() {

@@ -367,6 +367,7 @@ impl<M: Mem> Volume<M> {
         let bits = self.dirty_bits();
         self.resync
             .begin(bits, self.peer.options.c_fill_target_sectors, now_ms);
+        self.resync.unacked_sectors = self.queued_answers_sectors();
         self.resync.of_growth = side == Side::Source && self.conn() == Conn::Connected;
         self.peer.finish_source_ping = None;
         self.peer.target_finished = false;
