@@ -32,9 +32,8 @@ option_group! {
     resync_after: i32 = s32(9, -1, 1_048_575, -1).option("resync-after").also_84();
     /// Extents of 4 MiB that can be written to without a metadata update.
     al_extents: u32 = u32(10, 67, 65_534, 1237).option("al-extents").also_84();
-    /// Use barrier requests to order writes on the backing device.
-    disk_barrier: bool = flag(16, false).option("disk-barrier").also_84()
-        .default_only("disk-barrier: the kernel has no barrier requests any more; use disk-flushes");
+    /// Without effect: no kernel of today has the requests that it would order writes with, and disk-flushes does.
+    disk_barrier: bool = flag(16, false).option("disk-barrier").also_84();
     /// Flush the backing device between dependent writes.
     disk_flushes: bool = flag(17, true).option("disk-flushes").also_84();
     /// Let the backing device's queue drain between dependent writes.
