@@ -97,9 +97,17 @@ impl Algorithms {
             net.csums_alg.as_str(),
             refuse(
                 RetCode::ERR_CSUMS_ALG,
-                "csums-alg: the kernel has no digest of this name; crc32c and sha256 are usual",
+                "csums-alg: the kernel has no digest of this name; sha1 and sha256 are usual",
             ),
         )?;
+        if net.csums_alg.as_str().starts_with("crc") {
+            // What is followed by its own CRC has a CRC that does not depend on it.
+            pr_warn!(
+                "csums-alg {}: a changed block with such a checksum in it, as file systems write them, can pass for equal \
+                 and is then not copied; sha1 and sha256 tell it apart\n",
+                net.csums_alg.as_str()
+            );
+        }
         Ok(Algorithms {
             _authentication: authentication,
             _integrity: integrity,

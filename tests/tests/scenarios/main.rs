@@ -38,6 +38,7 @@ mod network_options;
 mod new_current_uuid;
 mod no_data_accessible;
 mod ocf_agent;
+mod options_at_random;
 mod pacemaker;
 mod pacemaker_active_active;
 mod packages;
