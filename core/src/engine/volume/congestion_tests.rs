@@ -47,13 +47,19 @@ fn asked(
     volume.peer_read(PeerReadKind::Resync, sector, 8, BlockId::SYNCER, peer, 0)
 }
 
-/// Its block is read, and its answer is in the queue.
-fn answer(volume: &mut Volume<Heap>, peer: &mut Peer, op: OpId) {
-    volume.peer_read_start(op, peer, 0);
-    let _ = effects(volume);
-    volume.local_done(op, true, peer);
+/// The source of a resync whose answer for the block at 4096 is in the queue.
+fn answered_source() -> (Volume<Heap>, Peer, OpId) {
+    let mut volume = primary(Conn::SyncSource, OnCongestion::PullAhead);
+    let mut peer = Peer::default();
+    volume.pending_sync_uuid = None;
+    volume.set_out_of_sync(4096, 64);
+    let op = asked(&mut volume, &mut peer, 4096).unwrap().unwrap();
+    volume.peer_read_start(op, &mut peer, 0);
+    let _ = effects(&mut volume);
+    volume.local_done(op, true, &mut peer);
     let reply = SendItem::Reply { volume: 0, op };
     assert_eq!(peer.items.last(), Some(&reply));
+    (volume, peer, op)
 }
 
 #[test]
@@ -121,14 +127,7 @@ fn a_congested_connection_can_be_ended() {
 
 #[test]
 fn a_resync_comes_to_rest_before_its_target_is_left_behind() {
-    let (mut volume, mut peer) = (
-        primary(Conn::SyncSource, OnCongestion::PullAhead),
-        Peer::default(),
-    );
-    volume.pending_sync_uuid = None;
-    volume.set_out_of_sync(4096, 64);
-    let op = asked(&mut volume, &mut peer, 4096).unwrap().unwrap();
-    answer(&mut volume, &mut peer, op);
+    let (mut volume, mut peer, op) = answered_source();
     let a = [0, 8].map(|sector| write(&mut volume, &mut peer, sector));
     // Full, but an answer to the target is on its way; no more are begun.
     let late = write(&mut volume, &mut peer, 16);
@@ -148,14 +147,7 @@ fn a_resync_comes_to_rest_before_its_target_is_left_behind() {
 
 #[test]
 fn a_target_that_was_turned_away_is_left_behind_when_nobody_writes_any_more() {
-    let (mut volume, mut peer) = (
-        primary(Conn::SyncSource, OnCongestion::PullAhead),
-        Peer::default(),
-    );
-    volume.pending_sync_uuid = None;
-    volume.set_out_of_sync(4096, 64);
-    let op = asked(&mut volume, &mut peer, 4096).unwrap().unwrap();
-    answer(&mut volume, &mut peer, op);
+    let (mut volume, mut peer, op) = answered_source();
     let writes = [0, 8].map(|sector| write(&mut volume, &mut peer, sector));
     assert_eq!(asked(&mut volume, &mut peer, 4104), Ok(None));
     volume.handed_over(op, &mut peer);
@@ -179,14 +171,7 @@ fn a_target_that_was_turned_away_is_left_behind_when_nobody_writes_any_more() {
 
 #[test]
 fn an_answer_may_be_acknowledged_before_the_sender_says_that_it_was_sent() {
-    let (mut volume, mut peer) = (
-        primary(Conn::SyncSource, OnCongestion::PullAhead),
-        Peer::default(),
-    );
-    volume.pending_sync_uuid = None;
-    volume.set_out_of_sync(4096, 64);
-    let op = asked(&mut volume, &mut peer, 4096).unwrap().unwrap();
-    answer(&mut volume, &mut peer, op);
+    let (mut volume, mut peer, op) = answered_source();
     volume.resync_acked(4096, 8);
     volume.handed_over(op, &mut peer);
     let writes = [0, 8].map(|sector| write(&mut volume, &mut peer, sector));
