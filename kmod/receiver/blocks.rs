@@ -53,7 +53,7 @@ impl Receiver<'_> {
                 Err(PeerWriteFate::NoSlot) => device
                     .grow_ops()
                     .map_err(|_| protocol_error("more reads in flight than can be held"))?,
-                Err(_) => return Err(protocol_error("a read beyond the end of the device")),
+                Err(_) => return Err(device.peek(|volume| volume.beyond_end())),
             }
         }
         Err(protocol_error("more reads in flight than can be held"))

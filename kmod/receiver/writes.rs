@@ -148,7 +148,7 @@ impl Receiver<'_> {
                     | PeerWriteFate::Dropped,
                 ) => return Ok(()),
                 Handed::Over(PeerWriteFate::OutOfRange) => {
-                    return Err(protocol_error("a write beyond the end of the device"))
+                    return Err(device.peek(|volume| volume.beyond_end()))
                 }
                 Handed::Over(PeerWriteFate::NoSlot) if !grown => {
                     grown = true;

@@ -314,7 +314,7 @@ impl Node {
             }
             PeerWriteFate::Dropped => Ok(()),
             PeerWriteFate::NoSlot => panic!("no slot for the peer's write"),
-            PeerWriteFate::OutOfRange => Err(protocol_error("a write beyond the end")),
+            PeerWriteFate::OutOfRange => Err(vol.volume.beyond_end()),
         }
     }
 
@@ -347,7 +347,7 @@ impl Node {
                 self.grow(v);
                 self.peer_read(v, kind, request, digest, now)
             }
-            Err(_) => Err(protocol_error("a read beyond the end")),
+            Err(_) => Err(vol.volume.beyond_end()),
         }
     }
 

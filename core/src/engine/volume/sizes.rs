@@ -98,6 +98,12 @@ impl<M: Mem> Volume<M> {
         End::protocol(why)
     }
 
+    /// The end of a connection whose peer writes to, or asks for, what this node does not have: it may have grown while this
+    /// node could not. Any context.
+    pub fn beyond_end(&self) -> End {
+        self.out_of_step("a block beyond the end of the device")
+    }
+
     /// The connection begins, or is gone.
     pub(super) fn forget_sizes(&mut self) {
         self.sizing = Sizing {

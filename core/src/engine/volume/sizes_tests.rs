@@ -51,6 +51,18 @@ fn a_peer_that_attaches_a_smaller_disk_hears_of_the_size_again() {
 }
 
 #[test]
+fn a_peer_that_grew_when_this_node_could_not_breaks_no_protocol_by_a_write_there() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    assert_eq!(volume.beyond_end().conn, Conn::ProtocolError);
+    volume.peer.start_source_ping = Some(0);
+    let grown = sizes(16 * 1024, 16 * 1024);
+    assert!(volume.sizes_received(&grown, &mut peer, 0).is_ok());
+    assert_eq!(volume.capacity_sectors, 8 * 1024);
+    assert_eq!(volume.beyond_end().conn, Conn::NetworkFailure);
+}
+
+#[test]
 fn a_source_whose_target_has_grown_already_follows_at_once() {
     let mut volume = rig::volume(Conn::Connected, 8 * 1024);
     let mut peer = rig::Peer::default();
