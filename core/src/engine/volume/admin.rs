@@ -8,6 +8,7 @@ use super::{Todo, Volume};
 use crate::{
     engine::{link::Link, mem::Mem, reply_queue::ReplyItem},
     state::{
+        action::Action,
         after::after_role_change,
         cluster::{on_peer_request, on_reply, plan, while_waiting, Plan, Waiting},
         Conn, Disk as DiskState, Kind, Request, Role, Ss,
@@ -253,6 +254,10 @@ impl<M: Mem> Volume<M> {
         // and must not carry the mark of this one.
         let actions = after_role_change(self.state, forced, &self.facts());
         self.carry_out(&actions, link, now_ms);
+        if actions.contains(Action::NewCurrentUuid) && self.conn() == Conn::WfReportParams {
+            // A handshake began meanwhile: the peer may judge by the old name what this node judges by the new one.
+            self.end_connection(Conn::NetworkFailure);
+        }
         if let Some(disk) = self.disk.as_mut() {
             let mut uuids = disk.uuids();
             uuids.set_primary(primary);
@@ -285,7 +290,25 @@ impl<M: Mem> Volume<M> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::rig, *};
+    use super::{
+        super::{rig, ConnectionRequest},
+        *,
+    };
+
+    #[test]
+    fn a_promotion_that_ends_in_a_handshake_begins_that_anew() {
+        for (conn, anew) in [(Conn::WfConnection, false), (Conn::WfReportParams, true)] {
+            let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+            let mut peer = rig::Peer::default();
+            volume.state.conn = conn;
+            volume.state.pdsk = DiskState::Unknown;
+            volume.state.peer = Role::Unknown;
+            volume.role_changed(false, &mut peer, 0);
+            assert!(volume.uuid_hold.is_some(), "a new generation");
+            let ends = ConnectionRequest::End(Conn::NetworkFailure);
+            assert_eq!(volume.take_connection_request(), anew.then_some(ends));
+        }
+    }
 
     #[test]
     fn a_promotion_that_the_peer_granted_is_told_again() {
