@@ -42,6 +42,14 @@ impl Play {
             let policy = read_balancing(&mut rng);
             node.set_read_balancing(policy);
         }
+        // A draw of its own: the rest of an old seed stays what it was.
+        let mut of_log = Rng::new(seed ^ 0xa10f);
+        if of_log.one_in(4) {
+            for node in &mut self.world.nodes {
+                let on = of_log.one_in(2);
+                node.set_al_updates(on);
+            }
+        }
         if rng.one_in(2) {
             let disk_timeout_ms = rng.pick(&[100, 1000, 6000]);
             self.world.set_disk_timeout(disk_timeout_ms);
@@ -81,7 +89,13 @@ impl Play {
 
     /// The administrator changes an option of node `n`.
     pub(crate) fn reconfigure(&mut self, n: usize) {
-        match self.rng.below(7) {
+        match self.rng.below(8) {
+            7 => {
+                let node = &mut self.world.nodes[n];
+                let on = !node.vols[0].options.al_updates;
+                node.set_al_updates(on);
+                self.say(|| format!("{n}: disk-options --al-updates={on}"));
+            }
             3 => {
                 let node = &mut self.world.nodes[n];
                 node.draw_pace(&mut self.rng);
@@ -224,6 +238,15 @@ impl Node {
         for vol in &mut self.vols {
             vol.options.read_balancing = policy;
             vol.volume.set_disk_options(vol.options);
+        }
+    }
+
+    /// Mind that a crash without a log costs a full resync.
+    fn set_al_updates(&mut self, on: bool) {
+        for vol in &mut self.vols {
+            vol.options.al_updates = on;
+            vol.volume.set_disk_options(vol.options);
+            vol.after();
         }
     }
 

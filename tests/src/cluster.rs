@@ -8,6 +8,7 @@ use drbd_qemu::{Disk, Kind, Lab, NodeSpec, PowerSwitch, MIB};
 
 use crate::config::Config;
 use crate::disks;
+use crate::mapper;
 use crate::side::Side;
 use crate::writer::Writer;
 
@@ -88,6 +89,13 @@ impl Setup {
     #[must_use]
     pub fn disk_mib(mut self, mib: u64) -> Setup {
         self.disks_mib = vec![mib];
+        self
+    }
+
+    /// The same with the disk behind a device mapper, see [`mapper`].
+    #[must_use]
+    pub fn mapped(mut self) -> Setup {
+        self.config.mapped = true;
         self
     }
 
@@ -204,7 +212,16 @@ impl Cluster {
     /// If the driver cannot be loaded.
     pub fn prepare(&self, side: &Side) -> Result<()> {
         self.configure(side, &self.config)?;
+        if self.config.mapped {
+            mapper::create(side)?;
+        }
         side.load()
+    }
+
+    /// The configuration that nodes boot with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Writes `/etc/drbd.conf` of one node.

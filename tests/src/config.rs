@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use drbd_qemu::Kind;
 
+use crate::mapper;
+
 /// Name of the resource of every scenario.
 pub const RESOURCE: &str = "r0";
 
@@ -65,6 +67,8 @@ pub struct Config {
     pub options: Vec<String>,
     /// Lines of the `handlers` section.
     pub handlers: Vec<String>,
+    /// Whether the disk lies behind a device mapper, see [`mapper`].
+    pub mapped: bool,
     /// Whether there is [`TWIN`] as well, on the second data disk, with the same options.
     pub twin: bool,
 }
@@ -75,7 +79,11 @@ impl Config {
     #[must_use]
     pub fn text(&self, kind: Kind, hosts: &[(String, String); 2]) -> String {
         let mut text = String::from("global { usage-count no; }\n");
-        let place = (DEVICE, 0, "/dev/vdb", PORT);
+        let disk = match self.mapped {
+            true => mapper::PATH,
+            false => "/dev/vdb",
+        };
+        let place = (DEVICE, 0, disk, PORT);
         text += &self.resource(RESOURCE, place, kind, hosts);
         if self.twin {
             let place = (TWIN_DEVICE, 1, "/dev/vdc", PORT + 1);
@@ -200,8 +208,11 @@ mod tests {
     fn a_twin_has_a_place_of_its_own_and_the_same_options() {
         let mut config = Config {
             net: vec!["ping-int 1".to_owned()],
+            mapped: true,
             ..Config::default()
         };
+        let first = config.text(Kind::Ours, &hosts());
+        assert!(first.contains("disk /dev/mapper/backing;"), "{first}");
         assert!(!config.text(Kind::Ours, &hosts()).contains("r1"));
         config.twin = true;
         let text = config.text(Kind::Ours, &hosts());

@@ -29,3 +29,17 @@ pub fn dice() -> Result<fastrand::Rng> {
     println!("{VARIABLE}={seed} repeats these dice");
     Ok(fastrand::Rng::with_seed(seed))
 }
+
+/// How often a scenario does something: what the environment says in `variable`, or the usual number.
+///
+/// # Errors
+///
+/// If that is no number.
+pub fn count(variable: &str, usual: u32) -> Result<u32> {
+    match std::env::var(variable) {
+        Ok(text) => text
+            .parse()
+            .with_context(|| format!("{variable}={text} is no number")),
+        Err(_) => Ok(usual),
+    }
+}

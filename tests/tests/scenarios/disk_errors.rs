@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{ensure, Result};
+use drbd_tests::mapper::{self, Target, MIB_SECTORS};
 use drbd_tests::recorder;
 use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
@@ -13,13 +14,13 @@ use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
 #[test]
 #[ignore = "full: takes two minutes"]
 fn disk_errors() {
-    scenario("disk_errors", &Setup::default(), story);
+    scenario("disk_errors", &Setup::default().mapped(), story);
 }
 
 #[test]
 #[ignore = "full: the same with the stock driver as the peer"]
 fn disk_errors_with_stock() {
-    let setup = Setup::pairing(Pairing::OursStock);
+    let setup = Setup::pairing(Pairing::OursStock).mapped();
     scenario("disk_errors_with_stock", &setup, story);
 }
 
@@ -27,45 +28,21 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Sectors of the data that err.
 const BAD: (u64, u64) = (16_384, 8192);
 
-/// Puts a device mapper between the driver and the disk.
-fn interpose(side: &Side) -> Result<()> {
-    side.sh("modprobe dm_mod 2>/dev/null; set -e
-         sed -i 's,/dev/vdb,/dev/mapper/bad,' /etc/drbd.conf
-         dmsetup create bad --table \"0 $(blockdev --getsz /dev/vdb) linear /dev/vdb 0\"
-         dmsetup mknodes")
-        .map(drop)
-}
-
-/// Gives the disk another table: `lines` with `SIZE` for the size.
-fn table(side: &Side, lines: &str) -> Result<()> {
-    side.sh(&format!(
-        "set -e; size=$(blockdev --getsz /dev/vdb)
-         printf '%s\\n' '{lines}' | sed \"s/REST/$((size - {end}))/; s/SIZE/$size/; s/TAIL/$((size - 2048))/g\" >/run/table
-         dmsetup load bad /run/table
-         dmsetup suspend --noflush --nolockfs bad; dmsetup resume bad",
-        end = BAD.0 + BAD.1
-    ))
-    .map(drop)
-}
-
-fn heal(side: &Side) -> Result<()> {
-    table(side, "0 SIZE linear /dev/vdb 0")
-}
-
 fn spoil_data(side: &Side) -> Result<()> {
     let (start, len) = BAD;
-    let end = start + len;
-    table(
-        side,
-        &format!(
-            "0 {start} linear /dev/vdb 0\n{start} {len} error\n{end} REST linear /dev/vdb {end}"
-        ),
-    )
+    let rest = mapper::disk_sectors(side)? - start - len;
+    let stretches = [
+        (start, Target::Disk),
+        (len, Target::Error),
+        (rest, Target::Disk),
+    ];
+    mapper::reload(side, &stretches)
 }
 
 /// Internal metadata is at the end.
 fn spoil_metadata(side: &Side) -> Result<()> {
-    table(side, "0 TAIL linear /dev/vdb 0\nTAIL 2048 error")
+    let data = mapper::disk_sectors(side)? - MIB_SECTORS;
+    mapper::reload(side, &[(data, Target::Disk), (MIB_SECTORS, Target::Error)])
 }
 
 fn write_bad() -> String {
@@ -74,7 +51,7 @@ fn write_bad() -> String {
 }
 
 fn back(cluster: &Cluster, side: &Side) -> Result<()> {
-    heal(side)?;
+    mapper::heal(side)?;
     if side.view()?.disk == "Diskless" {
         side.drbdadm("attach")?;
     }
@@ -86,9 +63,6 @@ fn back(cluster: &Cluster, side: &Side) -> Result<()> {
 
 fn story(cluster: &Cluster) -> Result<()> {
     let (alpha, beta) = (&cluster.alpha, &cluster.beta);
-    for side in cluster.sides() {
-        interpose(side)?;
-    }
     recorder::install(alpha)?;
     step("up", || cluster.up_and_synced())?;
     step("a read error is served by the peer", || {
@@ -127,7 +101,7 @@ fn story(cluster: &Cluster) -> Result<()> {
         spoil_data(alpha)?;
         alpha.node.sh_within(&write_bad(), MINUTE)?;
         alpha.wait("a poor disk", MINUTE, |view| view.disk == "Inconsistent")?;
-        heal(alpha)?;
+        mapper::heal(alpha)?;
         // Asked to disconnect, a Primary would refuse: the good data is the peer's.
         let port = beta.node.port(0)?;
         port.cut(true);
@@ -149,7 +123,7 @@ fn story(cluster: &Cluster) -> Result<()> {
         alpha.node.sh_within(&write_bad(), MINUTE)?;
         let call = recorder::wait_for(alpha, "local-io-error r0")?;
         ensure!(
-            call.variable("DRBD_BACKING_DEV") == Some("/dev/mapper/bad"),
+            call.variable("DRBD_BACKING_DEV") == Some(mapper::PATH),
             "{call:?}"
         );
         alpha.wait("no disk", MINUTE, |view| view.disk == "Diskless")?;
@@ -176,12 +150,5 @@ fn story(cluster: &Cluster) -> Result<()> {
     }
     alpha.secondary()?;
     cluster.compare_disks()?;
-    for side in cluster.sides() {
-        side.down()?;
-        side.sh("dmsetup remove bad")?;
-    }
-    for side in cluster.sides() {
-        side.sh("rmmod drbd")?;
-    }
-    Ok(cluster.lab.check_consoles()?)
+    cluster.finish()
 }

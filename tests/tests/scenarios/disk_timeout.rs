@@ -6,47 +6,38 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Result};
+use drbd_tests::mapper::{self, Target, MIB_SECTORS};
 use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
 
 #[test]
 #[ignore = "full: waits for time-outs"]
 fn disk_timeout() {
-    let setup = Setup::default().disk_option("disk-timeout 20");
+    let setup = Setup::default().mapped().disk_option("disk-timeout 20");
     scenario("disk_timeout", &setup, story);
 }
 
 #[test]
 #[ignore = "full: the same with the stock driver as the peer"]
 fn disk_timeout_with_stock() {
-    let setup = Setup::pairing(Pairing::OursStock).disk_option("disk-timeout 20");
+    let setup = Setup::pairing(Pairing::OursStock)
+        .mapped()
+        .disk_option("disk-timeout 20");
     scenario("disk_timeout_with_stock", &setup, story);
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// For what disk-timeout, 2 s, ends; a hang would last for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The metadata.
+const TAIL: &str = "tail";
 
-/// The disk behind two device mappers, of which one has the metadata: either can hang.
-fn interpose(side: &Side) -> Result<()> {
-    side.sh("modprobe dm_mod 2>/dev/null; set -e
-         sed -i 's,/dev/vdb,/dev/mapper/all,' /etc/drbd.conf
-         tail=$(($(blockdev --getsz /dev/vdb) - 2048))
-         dmsetup create tail --table \"0 2048 linear /dev/vdb $tail\"
-         dmsetup mknodes
-         printf '0 %s linear /dev/vdb 0\n%s 2048 linear /dev/mapper/tail 0\n' $tail $tail >/run/table
-         dmsetup create all /run/table
-         dmsetup mknodes")
-        .map(drop)
-}
-
-fn hang(side: &Side, device: &str) -> Result<()> {
-    side.sh(&format!("dmsetup suspend --noflush --nolockfs {device}"))
-        .map(drop)
-}
-
-fn go_on(side: &Side, device: &str) -> Result<()> {
-    side.sh(&format!("dmsetup resume {device}")).map(drop)
+/// The metadata behind a device mapper of its own, so that it can hang alone.
+fn part_the_metadata(side: &Side) -> Result<()> {
+    let data = mapper::disk_sectors(side)? - MIB_SECTORS;
+    mapper::create_part(side, TAIL, data, MIB_SECTORS)?;
+    let stretches = [(data, Target::Disk), (MIB_SECTORS, Target::Part(TAIL))];
+    mapper::reload(side, &stretches)
 }
 
 /// Writes a block of `A` when it is told to, then overwrites the memory with `B` at once, as an
@@ -78,7 +69,7 @@ fn lost(side: &Side) -> Result<()> {
 
 fn back(cluster: &Cluster, side: &Side, device: &str) -> Result<()> {
     let from = side.node.console_position();
-    go_on(side, device)?;
+    mapper::go_on(side, device)?;
     side.node.wait_console("has answered", from, MINUTE)?;
     side.drbdadm("attach")?;
     for side in cluster.sides() {
@@ -97,7 +88,7 @@ fn the_primarys(cluster: &Cluster) -> Result<()> {
     alpha.node.sh_within(&write(4), MINUTE)?;
     let writer = alpha.node.spawn("exec python3 /run/reuse.py")?;
     std::thread::sleep(Duration::from_secs(3));
-    hang(alpha, "all")?;
+    mapper::hang(alpha, mapper::NAME)?;
     alpha.sh("touch /run/go; sleep 0.3")?;
     let reader = alpha.node.spawn(read)?;
     let output = reader.wait(PATIENCE)?;
@@ -106,11 +97,14 @@ fn the_primarys(cluster: &Cluster) -> Result<()> {
     alpha.node.sh_within(&write(16), PATIENCE)?;
     ensure!(!writer.is_over(), "{:?}", writer.so_far());
     // Not by drbdadm: drbdmeta would read the disk before, which hangs.
-    let said = alpha.refused("drbdsetup attach 0 /dev/mapper/all /dev/mapper/all internal")?;
+    let said = alpha.refused(&format!(
+        "drbdsetup attach 0 {0} {0} internal",
+        mapper::PATH
+    ))?;
     ensure!(said.stderr.contains("has not answered yet"), "{said:?}");
     // What was given up arrives late, and is what was written, not what is in that memory by now.
     let from = alpha.node.console_position();
-    go_on(alpha, "all")?;
+    mapper::go_on(alpha, mapper::NAME)?;
     alpha.node.wait_console("has answered", from, MINUTE)?;
     let late = alpha
         .sh("dd if=/dev/vdb bs=64k count=1 skip=64 iflag=direct 2>/dev/null | tr -d A | wc -c")?;
@@ -125,7 +119,7 @@ fn the_primarys(cluster: &Cluster) -> Result<()> {
 }
 
 fn the_metadatas(cluster: &Cluster, side: &Side) -> Result<()> {
-    hang(side, "tail")?;
+    mapper::hang(side, TAIL)?;
     // Extents that are not in the activity log yet; of a Secondary, something to mark.
     let begun = Instant::now();
     cluster.alpha.node.sh_within(
@@ -139,13 +133,13 @@ fn the_metadatas(cluster: &Cluster, side: &Side) -> Result<()> {
     }
     lost(side)?;
     cluster.alpha.node.sh_within(&write(20), PATIENCE)?;
-    back(cluster, side, "tail")
+    back(cluster, side, TAIL)
 }
 
 fn story(cluster: &Cluster) -> Result<()> {
     let (alpha, beta) = (&cluster.alpha, &cluster.beta);
     for side in cluster.sides() {
-        interpose(side)?;
+        part_the_metadata(side)?;
     }
     step("up", || cluster.up_and_synced())?;
     let shown = alpha.sh("drbdsetup show r0")?;
@@ -154,11 +148,11 @@ fn story(cluster: &Cluster) -> Result<()> {
     step("its metadata hangs", || the_metadatas(cluster, alpha))?;
     if beta.is_ours() {
         step("the Secondary's disk hangs", || {
-            hang(beta, "all")?;
+            mapper::hang(beta, mapper::NAME)?;
             alpha.node.sh_within(&write(24), PATIENCE)?;
             lost(beta)?;
             alpha.node.sh_within(&write(28), PATIENCE)?;
-            back(cluster, beta, "all")
+            back(cluster, beta, mapper::NAME)
         })?;
         step("its metadata hangs", || the_metadatas(cluster, beta))?;
     }
@@ -166,7 +160,7 @@ fn story(cluster: &Cluster) -> Result<()> {
         alpha.sh("drbdsetup disk-options 0 --disk-timeout=0")?;
         // So that the activity log has its extent: a write of metadata that waits already, waits on.
         alpha.node.sh_within(&write(32), MINUTE)?;
-        hang(alpha, "all")?;
+        mapper::hang(alpha, mapper::NAME)?;
         let writer = alpha.node.spawn(&write(32))?;
         std::thread::sleep(Duration::from_secs(6));
         ensure!(!writer.is_over(), "it was written: {:?}", writer.so_far());
@@ -175,13 +169,13 @@ fn story(cluster: &Cluster) -> Result<()> {
         lost(alpha)?;
         // Its memory is the application's: it ends with the disk's answer, others do not wait.
         alpha.node.sh_within(&write(40), PATIENCE)?;
-        back(cluster, alpha, "all")?;
+        back(cluster, alpha, mapper::NAME)?;
         ensure!(writer.wait(PATIENCE)?.success(), "the first write failed");
         Ok(())
     })?;
     step("down with a disk that hangs", || {
         alpha.sh("drbdsetup disk-options 0 --disk-timeout=20")?;
-        hang(alpha, "all")?;
+        mapper::hang(alpha, mapper::NAME)?;
         alpha.node.sh_within(&write(44), PATIENCE)?;
         lost(alpha)?;
         alpha.secondary()?;
@@ -196,16 +190,12 @@ fn story(cluster: &Cluster) -> Result<()> {
             "{said:?}"
         );
         let from = alpha.node.console_position();
-        go_on(alpha, "all")?;
+        mapper::go_on(alpha, mapper::NAME)?;
         alpha.node.wait_console("has answered", from, MINUTE)?;
         alpha.drbdadm("down")?;
         alpha.drbdadm("up")?;
         alpha.wait_healthy().map(drop)
     })?;
     cluster.compare_disks()?;
-    for side in cluster.sides() {
-        side.down()?;
-        side.sh("dmsetup remove all; dmsetup remove tail; rmmod drbd")?;
-    }
-    Ok(cluster.lab.check_consoles()?)
+    cluster.finish()
 }

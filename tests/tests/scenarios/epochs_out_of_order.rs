@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{ensure, Result};
+use drbd_tests::mapper::{self, Target, MIB_SECTORS};
 use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
 
@@ -12,29 +13,32 @@ use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
 #[ignore = "full: an option that few use"]
 fn epochs_out_of_order_with_stock() {
     let setup = Setup::pairing(Pairing::OursStock)
+        .mapped()
         .disk_option("disk-flushes no")
         .disk_option("disk-drain no");
     scenario("epochs_out_of_order_with_stock", &setup, story);
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// What hangs, and where it is.
+const SLOW: &str = "slow";
+const SLOW_MIB: u64 = 16;
 
-/// The disk behind a device mapper, of which one MiB can hang while the others work.
-fn interpose(side: &Side) -> Result<()> {
-    side.sh("modprobe dm_mod 2>/dev/null; set -e
-         sed -i 's,/dev/vdb,/dev/mapper/all,' /etc/drbd.conf
-         dmsetup create slow --table '0 2048 linear /dev/vdb 32768'
-         dmsetup mknodes
-         rest=$(($(blockdev --getsz /dev/vdb) - 34816))
-         printf '0 32768 linear /dev/vdb 0\n32768 2048 linear /dev/mapper/slow 0\n' >/run/table
-         echo 34816 $rest linear /dev/vdb 34816 >>/run/table
-         dmsetup create all /run/table
-         dmsetup mknodes")
-        .map(drop)
+/// One MiB of the disk behind a device mapper of its own, so that it can hang while the others work.
+fn part_a_mib(side: &Side) -> Result<()> {
+    let start = SLOW_MIB * MIB_SECTORS;
+    mapper::create_part(side, SLOW, start, MIB_SECTORS)?;
+    let rest = mapper::disk_sectors(side)? - start - MIB_SECTORS;
+    let stretches = [
+        (start, Target::Disk),
+        (MIB_SECTORS, Target::Part(SLOW)),
+        (rest, Target::Disk),
+    ];
+    mapper::reload(side, &stretches)
 }
 
 /// A block at a MiB.
-fn write(at_mib: u32) -> String {
+fn write(at_mib: u64) -> String {
     format!(
         "exec dd if=/dev/urandom of=/dev/drbd0 bs=64k count=1 seek={} oflag=direct",
         at_mib * 16
@@ -42,10 +46,10 @@ fn write(at_mib: u32) -> String {
 }
 
 /// While a write hangs, its epoch is open at the peer. The first one behind it is of that epoch too, and ends it here.
-fn hang_and_go_on(cluster: &Cluster, round: u32) -> Result<()> {
+fn hang_and_go_on(cluster: &Cluster, round: u64) -> Result<()> {
     let (alpha, beta) = (&cluster.alpha, &cluster.beta);
-    beta.sh("dmsetup suspend --noflush --nolockfs slow")?;
-    let hanging = alpha.node.spawn(&write(16))?;
+    mapper::hang(beta, SLOW)?;
+    let hanging = alpha.node.spawn(&write(SLOW_MIB))?;
     std::thread::sleep(Duration::from_secs(1));
     for at_mib in [24, 32, 40] {
         alpha.node.sh_within(&write(at_mib + round), MINUTE)?;
@@ -58,7 +62,7 @@ fn hang_and_go_on(cluster: &Cluster, round: u32) -> Result<()> {
     for waits in [&hanging, &flush] {
         ensure!(!waits.is_over(), "it is over: {:?}", waits.so_far());
     }
-    beta.sh("dmsetup resume slow")?;
+    mapper::go_on(beta, SLOW)?;
     for done in [hanging, flush] {
         let output = done.wait(MINUTE)?;
         ensure!(output.success(), "{output:?}");
@@ -69,7 +73,7 @@ fn hang_and_go_on(cluster: &Cluster, round: u32) -> Result<()> {
 
 fn story(cluster: &Cluster) -> Result<()> {
     let (alpha, beta) = (&cluster.alpha, &cluster.beta);
-    interpose(beta)?;
+    part_a_mib(beta)?;
     step("up", || cluster.up_and_synced())?;
     for round in 0..3 {
         step("a part of its disk hangs", || {
@@ -78,12 +82,5 @@ fn story(cluster: &Cluster) -> Result<()> {
     }
     let said = alpha.node.console_text();
     ensure!(!said.contains("connection ends"), "{said}");
-    for side in cluster.sides() {
-        side.down()?;
-    }
-    beta.sh("dmsetup remove all; dmsetup remove slow")?;
-    for side in cluster.sides() {
-        side.sh("rmmod drbd")?;
-    }
-    Ok(cluster.lab.check_consoles()?)
+    cluster.finish()
 }

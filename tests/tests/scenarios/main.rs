@@ -46,6 +46,7 @@ mod power_cut_of_primary;
 mod power_cut_of_secondary_under_load;
 mod power_cut_with_external_metadata;
 mod power_cuts_at_random;
+mod power_cuts_with_any_options;
 mod protocols;
 mod read_balancing;
 mod reconnect_resyncs_only_changed_blocks;

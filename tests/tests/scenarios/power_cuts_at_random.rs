@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 use drbd_qemu::disk::Loss;
-use drbd_tests::dice::dice;
+use drbd_tests::dice::{self, dice};
 use drbd_tests::scenario::step;
 use drbd_tests::{scenario, Cluster, Load, Setup, Side, Writer};
 
@@ -91,12 +91,7 @@ impl Moment {
 }
 
 fn moments() -> Result<Vec<Moment>> {
-    let count = match std::env::var("DRBD_MOMENTS") {
-        Ok(text) => text
-            .parse()
-            .with_context(|| format!("DRBD_MOMENTS={text}"))?,
-        Err(_) => MOMENTS,
-    };
+    let count = dice::count("DRBD_MOMENTS", MOMENTS)?;
     let mut dice = dice()?;
     let mut moment = |number| Moment {
         number,

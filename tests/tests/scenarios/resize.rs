@@ -7,12 +7,10 @@ use std::time::Duration;
 use anyhow::{ensure, Result};
 use drbd_tests::cluster::Pairing;
 use drbd_tests::config::{Config, MetaDisk};
+use drbd_tests::mapper;
 use drbd_tests::scenario::step;
 use drbd_tests::writer::Writer;
 use drbd_tests::{scenario, Cluster, Setup, Side};
-
-/// Where the backing device is that can be made larger.
-const BACKING: &str = "/dev/mapper/b0";
 
 /// Long enough for two guests on busy cores.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -24,6 +22,7 @@ fn setup(pairing: Pairing, config: Config) -> Setup {
         config,
         ..Setup::default()
     }
+    .mapped()
     // At the default pace beside the writer, its records would fill the file system before the resync of what is new is over.
     .disk_option("c-min-rate 4M")
 }
@@ -94,34 +93,11 @@ fn disk_size_option() {
     });
 }
 
-/// Puts a device of `mib` MiB below the volume.
-fn backing(side: &Side, mib: u64) -> Result<()> {
-    let table = table(mib);
-    side.sh(&format!(
-        "modprobe -q dm-mod; dmsetup create b0 --table '{table}' && dmsetup mknodes \
-         && sed -i s,/dev/vdb,{BACKING}, /etc/drbd.conf"
-    ))?;
-    Ok(())
-}
-
-fn table(mib: u64) -> String {
-    format!("0 {} linear /dev/vdb 0", mib * 2048)
-}
-
-/// Makes that device larger, in use as it is.
-fn enlarge(side: &Side, mib: u64) -> Result<()> {
-    let table = table(mib);
-    side.sh(&format!(
-        "dmsetup suspend b0 && dmsetup load b0 --table '{table}' && dmsetup resume b0"
-    ))?;
-    Ok(())
-}
-
 fn begin(cluster: &Cluster) -> Result<()> {
     for side in cluster.sides() {
         // What the disks hold is not the same.
         side.sh("dd if=/dev/urandom of=/dev/vdb bs=1M count=160 2>/dev/null")?;
-        backing(side, 48)?;
+        mapper::set_size(side, 48)?;
     }
     step("initial sync", || cluster.up_and_synced())
 }
@@ -146,7 +122,7 @@ fn with_peer(cluster: &Cluster) -> Result<()> {
         let what = format!("{mib} MiB, asked on {}", asked.name());
         step(&what, || {
             for side in cluster.sides() {
-                enlarge(side, mib)?;
+                mapper::set_size(side, mib)?;
             }
             asked.drbdadm("resize")?;
             for side in cluster.sides() {
@@ -191,7 +167,7 @@ fn alone(cluster: &Cluster) -> Result<()> {
         .or_else(|_| alpha.wait_connection("Connecting"))?;
     step("alone", || {
         for side in cluster.sides() {
-            enlarge(side, 80)?;
+            mapper::set_size(side, 80)?;
         }
         // The peer's disk has room, but nobody knows: nothing happens but that metadata moves.
         beta.drbdadm("resize")?;

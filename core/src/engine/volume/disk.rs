@@ -100,6 +100,8 @@ pub struct Disk<M: Mem> {
     pub(crate) durable_version: u64,
     /// Whether the durable superblock says that the activity log counts.
     pub(crate) durable_primary: bool,
+    /// Whether the durable superblock says that there is no activity log.
+    pub(crate) durable_al_disabled: bool,
     /// Whether every block that differs from the peer's is known: not from the beginning of a
     /// bitmap exchange as the target to its end.
     pub(crate) bits_complete: bool,
@@ -149,7 +151,10 @@ impl<M: Mem> Disk<M> {
         let bits = crate::bitmap::bits_outward(0, sb.effective_sectors).end;
         let bitmap = Bitmap::new(bitmap_words, bitmap_pages, bits, sb.max_peers)
             .map_err(|_| "bitmap buffers too small")?;
-        let al = ActivityLog::new(al_slots, al_index, sb.al, 0, facts.options.al_updates)
+        // Until the superblock says that there is none, there is one.
+        let al_disabled = sb.flags.contains(MdFlags::AL_DISABLED);
+        let al_updates = facts.options.al_updates || !al_disabled;
+        let al = ActivityLog::new(al_slots, al_index, sb.al, 0, al_updates)
             .map_err(|_| "activity log buffers do not fit")?;
         Disk {
             superblock,
@@ -161,6 +166,7 @@ impl<M: Mem> Disk<M> {
             durable_version: 0,
             // A log that was applied counts no more, whoever was Primary.
             durable_primary: sb.flags.contains(MdFlags::PRIMARY_IND) && sb.needs_apply_al(),
+            durable_al_disabled: al_disabled,
             bits_complete: false,
             sealed: false,
             failed: false,

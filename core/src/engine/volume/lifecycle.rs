@@ -316,7 +316,7 @@ impl<M: Mem> Volume<M> {
     pub fn set_disk_options(&mut self, options: super::DiskOptions) {
         if let Some(disk) = self.disk.as_mut() {
             disk.facts.options = options;
-            disk.al.set_updates(options.al_updates);
+            self.todo(Todo::METADATA);
         }
     }
 

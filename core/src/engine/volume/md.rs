@@ -57,6 +57,8 @@ pub(crate) enum AlPhase {
         version: u64,
         /// Whether it says that the activity log counts.
         primary: bool,
+        /// Whether it says that there is no activity log.
+        al_disabled: bool,
         /// Size of the volume, sectors.
         sectors: u64,
     },
@@ -101,11 +103,13 @@ pub(crate) enum BulkStage {
 impl<M: Mem> Disk<M> {
     /// A bitmap page that has to be written before the superblock as it is now.
     pub(super) fn page_before_superblock(&self) -> Option<u32> {
-        // From this superblock on the activity log covers nothing: what it covered goes first. And
-        // a larger size counts with the bits of what is new.
+        // From this superblock on the activity log covers nothing: what it covered goes first. Or it counts again, and
+        // what was marked without it goes first. And a larger size counts with the bits of what is new.
         let primary = self.flags().contains(MdFlags::PRIMARY_IND);
+        let logs_again =
+            self.durable_al_disabled && !self.flags().contains(MdFlags::AL_DISABLED);
         let grows = self.superblock().effective_sectors > self.durable_sectors;
-        let first = self.durable_primary && !primary || grows;
+        let first = self.durable_primary && !primary || logs_again || grows;
         if first {
             self.bitmap.next_page_to_write(0, false)
         } else {
@@ -116,12 +120,15 @@ impl<M: Mem> Disk<M> {
     /// The superblock goes to the disk.
     pub(super) fn superblock_io(&mut self, block: &mut [u8; 4096]) -> MdIo {
         let primary = self.flags().contains(MdFlags::PRIMARY_IND);
+        let al_disabled = self.flags().contains(MdFlags::AL_DISABLED);
         // It may be on the disk at any moment from here on.
         self.durable_primary &= primary;
+        self.durable_al_disabled &= al_disabled;
         self.superblock().encode(block);
         self.al_phase = AlPhase::Superblock {
             version: self.version,
             primary,
+            al_disabled,
             sectors: self.superblock().effective_sectors,
         };
         MdIo::Write {
@@ -160,6 +167,9 @@ impl<M: Mem> Volume<M> {
         }
         if self.resize_runs() {
             return self.poll_resize(block, link, now_ms);
+        }
+        if let Some(disk) = self.disk.as_mut() {
+            disk.follow_al_updates();
         }
         self.poll_activity_log(block)
             .or_else(|| self.poll_superblock(block))
@@ -297,11 +307,13 @@ impl<M: Mem> Volume<M> {
             AlPhase::Superblock {
                 version,
                 primary,
+                al_disabled,
                 sectors,
             } => {
                 if ok {
                     disk.durable_version = version;
                     disk.durable_primary = primary;
+                    disk.durable_al_disabled = al_disabled;
                     disk.durable_sectors = sectors;
                 }
                 self.todo(Todo::RESYNC);

@@ -7,6 +7,7 @@
 //! called in hard interrupt context.
 
 mod admin;
+mod al_updates;
 mod app;
 mod bitmap_exchange;
 mod checksum;

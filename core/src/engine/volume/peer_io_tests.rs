@@ -32,6 +32,13 @@ fn only_copy(peer: &mut Peer) -> Volume<Heap> {
     vol
 }
 
+/// Its activity log is in use, and nothing of that is written yet.
+fn with_log(vol: &mut Volume<Heap>) {
+    let disk = vol.disk.as_mut().unwrap();
+    disk.facts.options.al_updates = true;
+    disk.al.set_updates(true);
+}
+
 fn write_at_64(want_recv_ack: bool) -> PeerWrite {
     PeerWrite {
         sector: 64,
@@ -186,7 +193,7 @@ fn the_only_copy_stays_one_when_the_peer_attaches_a_disk() {
     // neither does the one here. A power cut would take back a bit that is in memory only.
     let mut peer = Peer::default();
     let mut vol = only_copy(&mut peer);
-    vol.disk.as_mut().unwrap().al.set_updates(true);
+    with_log(&mut vol);
     written_by_peer(&mut vol, &mut peer, false);
     assert_eq!(vol.dirty_bits(), 1);
     vol.hard(&mut peer, 0, |state| {
@@ -248,8 +255,8 @@ fn the_only_copy_does_not_wait_for_room_in_the_log() {
     // Own writes hold all of it, until a peer answers that waits for this write.
     let mut peer = Peer::default();
     let mut vol = only_copy(&mut peer);
+    with_log(&mut vol);
     let disk = vol.disk.as_mut().unwrap();
-    disk.al.set_updates(true);
     for extent in 10..10 + disk.al.slots() {
         let _ = disk.al.begin(extent..=extent);
     }

@@ -295,9 +295,10 @@ impl<M: Mem> Volume<M> {
                     MdIo::Again
                 }
             },
-            Stage::Ring => match disk.al.poll_rewrite().filter(|_| job.moves) {
-                Some(number) => disk.record_io(number, block),
-                None => {
+            // A rewrite for another reason goes on afterwards.
+            Stage::Ring => match job.moves.then(|| disk.al.poll_rewrite()) {
+                Some(Some(number)) => disk.record_io(number, block),
+                Some(None) | None => {
                     job.stage = Stage::Commit;
                     MdIo::Again
                 }

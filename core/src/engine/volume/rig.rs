@@ -16,7 +16,7 @@ use crate::{
         reply_queue::ReplyItem,
         send_queue::SendItem,
     },
-    meta::{AlGeometry, Format, Layout, Placement, Superblock},
+    meta::{AlGeometry, Format, Layout, MdFlags, Placement, Superblock},
     state::{Conn, Disk as DiskState, Role},
     wire::{
         block::BlockAck,
@@ -97,6 +97,7 @@ pub(super) fn disk(sectors: u64) -> Disk<Heap> {
     let layout = Layout::new(Placement::Internal, 65_536, 0, AlGeometry::DEFAULT, 1).unwrap();
     let mut sb = Superblock::create(Format::V09, &layout);
     sb.effective_sectors = sectors;
+    sb.flags = sb.flags.with(MdFlags::AL_DISABLED);
     let pages = 8;
     let buffers = AttachBuffers {
         superblock: vec![sb].into_boxed_slice(),
