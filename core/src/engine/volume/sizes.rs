@@ -60,6 +60,8 @@ pub enum ResizeRefusal {
 pub(super) struct Sizing {
     /// The last P_SIZES of this connection.
     told: Option<PeerSizes>,
+    /// It came before the disks were negotiated: what the peer has it had already, and begins nothing because of it.
+    told_before_negotiation: bool,
     /// What was said to the peer last: of the disk, wanted, current.
     said: Option<(u64, u64, u64)>,
     /// P_SIZES came at a time when this node could not follow.
@@ -241,6 +243,7 @@ impl<M: Mem> Volume<M> {
             no_resync: sizes.dds_flags.contains(DdsFlags::NO_RESYNC),
         };
         self.sizing.told = Some(told);
+        self.sizing.told_before_negotiation = !self.is_negotiated();
         if told.d_size != 0 && self.state.pdsk < DiskState::Negotiating {
             // It attaches a disk: what was said before was said to one without.
             self.sizing.said = None;
@@ -372,11 +375,11 @@ impl<M: Mem> Volume<M> {
         }
         let grows = connected && sectors > current;
         let resync = grows && !told.no_resync;
-        let negotiated = self.state.disk >= DiskState::Inconsistent
-            && self.state.pdsk >= DiskState::Inconsistent;
-        let later = resync && !negotiated;
-        self.sizing.grew_before_negotiation |= later;
-        self.sizing.followed = later && told.c_size >= sectors;
+        let negotiated = self.is_negotiated();
+        self.sizing.grew_before_negotiation |= resync && !negotiated;
+        // The last one said it, whatever it is that is followed now.
+        let last = self.sizing.told.filter(|_| self.sizing.told_before_negotiation);
+        self.sizing.followed = resync && last.is_some_and(|last| last.c_size >= sectors);
         // A block that the old end cut in two: who asks for blocks may ask for one more.
         let outward = !(connected && self.is_growth_source());
         self.begin_resize(Plan {
@@ -426,6 +429,10 @@ impl<M: Mem> Volume<M> {
                 }
             }
         }
+    }
+
+    fn is_negotiated(&self) -> bool {
+        self.state.disk >= DiskState::Inconsistent && self.state.pdsk >= DiskState::Inconsistent
     }
 
     /// Without one of the disks nothing that is new can be resynchronised, and nobody waits for that.
