@@ -45,6 +45,10 @@ fn thin_bytes(wanted: u32, granularity: u32) -> u32 {
 /// The options of a disk as the engine wants them; it discards `discards_bytes` at a time, or not at
 /// all. Context: any.
 pub(crate) fn engine_options(options: &DiskOptions, discards_bytes: u32) -> EngineOptions {
+    let discards_bytes = match options.discard_zeroes_if_aligned {
+        true => discards_bytes,
+        false => 0,
+    };
     EngineOptions {
         on_io_error: options.on_io_error,
         al_updates: options.al_updates,
@@ -326,21 +330,14 @@ fn take_over(
         let size = device.peek(|volume| volume.size_with(disk));
         let _ = disk.resize(size);
     }
+    attached.follow(options);
+    set_limits(device, &attached);
     if let Some(block_device) = &*device.disk.lock() {
-        let limits = limits_with(device, &attached);
-        if let Err(error) = block_device.set_limits(&limits, Some(&attached.data)) {
-            pr_warn!(
-                "drbd{}: taking over queue limits failed: {:?}\n",
-                device.minor,
-                error
-            );
-        }
         if let Err(error) = block_device.link(&attached.data) {
             pr_warn!("drbd{}: no holder link: {:?}\n", device.minor, error);
         }
     }
     *device.disk_options.lock() = Some(*options);
-    attached.follow(options);
     let refused = device.with(|inner, link, now| {
         inner.set_attached(Some(attached.clone()));
         let refused = inner.volume.attach(&mut disk, link, now).err();
@@ -363,6 +360,20 @@ fn take_over(
     }
 }
 
+/// Gives the block device the limits that go with its disk and the options of that. Context: a process of user space.
+pub(crate) fn set_limits(device: &Device, attached: &Attached) {
+    if let Some(block_device) = &*device.disk.lock() {
+        let limits = limits_with(device, attached);
+        if let Err(error) = block_device.set_limits(&limits, Some(&attached.data)) {
+            pr_warn!(
+                "drbd{}: taking over queue limits failed: {:?}\n",
+                device.minor,
+                error
+            );
+        }
+    }
+}
+
 /// The limits of the block device on top of a disk.
 fn limits_with(device: &Device, attached: &Attached) -> Limits {
     let facts = attached.data.facts();
@@ -380,7 +391,10 @@ fn limits_with(device: &Device, attached: &Attached) -> Limits {
         physical_block: facts.physical_block,
         io_min: facts.io_min,
         io_opt: facts.io_opt,
-        discard_max_sectors: or_zero(facts.discard_max_sectors),
+        discard_max_sectors: match attached.offers_discards() {
+            true => or_zero(facts.discard_max_sectors),
+            false => 0,
+        },
         discard_granularity: facts.discard_granularity,
         write_zeroes_max_sectors: or_zero(facts.write_zeroes_max_sectors),
         write_cache: facts.write_cache,

@@ -13,7 +13,7 @@ use crate::{
     },
     watch,
 };
-use drbd_core::config::DiskOptions;
+use drbd_core::{config::DiskOptions, granules::Granules};
 use kernel::{prelude::*, str::CString};
 
 /// The attached devices.
@@ -29,6 +29,8 @@ pub(crate) struct Attached {
     separate: bool,
     /// Disk option disk-flushes.
     flushes: Atomic<bool>,
+    /// Disk option discard-zeroes-if-aligned.
+    discards_zero: Atomic<bool>,
     /// It turned out not to have flushes.
     cannot_flush: Atomic<bool>,
     /// disk-timeout is set.
@@ -58,6 +60,7 @@ impl Attached {
                 meta,
                 path,
                 flushes: Atomic::new(true),
+                discards_zero: Atomic::new(true),
                 cannot_flush: Atomic::new(false),
                 timed: Atomic::new(false),
                 plain_flush: Atomic::new(true),
@@ -72,10 +75,30 @@ impl Attached {
     /// Goes by `options` from here on. Context: any; one at a time.
     pub(crate) fn follow(&self, options: &DiskOptions) {
         self.flushes.store(options.disk_flushes, Relaxed);
+        self.discards_zero
+            .store(options.discard_zeroes_if_aligned, Relaxed);
         self.timed.store(options.disk_timeout > 0, Relaxed);
         self.plain_metadata
             .store(!self.separate && options.disk_timeout == 0, Relaxed);
         self.choose_flush();
+    }
+
+    /// Whether the range is discarded by a discard: the device has them, they are trusted to leave zeroes, and the range is
+    /// of whole granules, none of which is ignored (wire-protocol section 6.4). Otherwise it is zeroed. Context: any.
+    pub(crate) fn discards(&self, sector: u64, len_sectors: u32) -> bool {
+        let facts = self.data.facts();
+        let granules = Granules {
+            bytes: facts.discard_granularity,
+            alignment_bytes: facts.discard_alignment,
+        };
+        facts.discard_max_sectors > 0
+            && self.discards_zero.load(Relaxed)
+            && granules.are_whole(sector, len_sectors)
+    }
+
+    /// Whether the device that lies on this one is to offer discards. Context: any.
+    pub(crate) fn offers_discards(&self) -> bool {
+        self.discards_zero.load(Relaxed)
     }
 
     /// Whether the device said that it has no flushes. Context: any.

@@ -66,12 +66,8 @@ pub(crate) fn submit_write_as(disk: &Attached, write: DiskWrite, token: u64) {
 /// are what the peer may rely on (wire-protocol section 6.4).
 #[inline(never)]
 fn submit_range(disk: &Attached, action: Action, sector: u64, len_sectors: u32, token: u64) {
-    let facts = disk.data.facts();
-    let granularity = u64::from(facts.discard_granularity / 512).max(1);
-    let aligned = sector.checked_rem(granularity) == Some(0)
-        && u64::from(len_sectors).checked_rem(granularity) == Some(0);
     let unmap = action != Action::ZeroesKeep;
-    if action == Action::Discard && facts.discard_max_sectors > 0 && aligned {
+    if action == Action::Discard && disk.discards(sector, len_sectors) {
         disk.data.submit_discard(sector, len_sectors, token);
     } else {
         disk.data

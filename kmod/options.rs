@@ -178,7 +178,11 @@ pub(crate) fn set_disk_options(
     let engine = attach::engine_options(options, granularity);
     watch::prepare(resource, device, options.disk_timeout)?;
     if let Some(disk) = &attached {
+        let offered = disk.offers_discards();
         disk.follow(options);
+        if disk.offers_discards() != offered {
+            attach::set_limits(device, disk);
+        }
     }
     device.with(|inner, _, _| inner.volume.set_disk_options(engine));
     device.watch_event.signal();

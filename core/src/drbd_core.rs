@@ -28,6 +28,7 @@ pub mod bitmap;
 pub mod config;
 pub mod engine;
 pub mod genl;
+pub mod granules;
 pub mod meta;
 pub mod planted;
 pub mod state;

@@ -150,7 +150,8 @@ impl Facts {
                 max_bytes: limits.max_sectors.min(u32::MAX >> 9) << 9,
                 discard_max_sectors: limits.max_discard_sectors,
                 discard_granularity: limits.discard_granularity,
-                discard_alignment: limits.discard_alignment,
+                // Of a partition it is another than of the whole device.
+                discard_alignment: c::bdev_discard_alignment(bdev),
                 write_zeroes_max_sectors: limits.max_write_zeroes_sectors,
                 write_cache: c::kg_bdev_write_cache(bdev),
                 fua: c::kg_bdev_fua(bdev),

@@ -390,31 +390,35 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    /// Makes durable what the disk of `device` has; false if it failed. `Err`: the connection ends.
+    /// Makes durable what the disk of `device` has; false if it failed and the peer has to find that out by the end of the
+    /// connection. `Err`: the connection ends.
     fn flush(&self, device: &Device) -> Result<bool, End> {
-        let attached = {
-            let inner = device.inner.lock();
+        let begin = || {
+            let mut inner = device.inner.lock();
             let durable = inner.volume.generation_is_durable();
-            durable.then(|| inner.attached.clone())
+            durable.then(|| (inner.attached.clone(), inner.volume.barrier_flush_begins()))
         };
-        let attached = match attached {
-            Some(attached) => attached,
+        let (attached, unflushed) = match begin() {
+            Some(begun) => begun,
             None => {
                 self.wait_for(device, |volume| volume.generation_is_durable())?;
-                device.inner.lock().attached.clone()
+                let mut inner = device.inner.lock();
+                (inner.attached.clone(), inner.volume.barrier_flush_begins())
             }
         };
-        let Some(disk) = attached else {
+        let flushed = match attached {
+            Some(disk) => match disk.flush_data(device) {
+                Ok(()) => true,
+                Err(error) => {
+                    watch::flush_failed(device, error);
+                    false
+                }
+            },
             // It may be gone with what it did not make durable.
-            return Ok(!device.peek(|volume| volume.flush_is_lost()));
+            None => !device.peek(|volume| volume.flush_is_lost()),
         };
-        match disk.flush_data(device) {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                watch::flush_failed(device, error);
-                Ok(false)
-            }
-        }
+        Ok(flushed
+            || device.with(|inner, link, _| inner.volume.barrier_flush_failed(unflushed, link)))
     }
 
     /// The peer asks to end the connection.

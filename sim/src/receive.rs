@@ -79,20 +79,23 @@ impl Node {
             }
             let mut flushed = true;
             for vol in &mut self.vols {
+                let unflushed = vol.volume.barrier_flush_begins();
+                let mut done = true;
                 if !vol.attached {
-                    flushed &= !vol.volume.flush_is_lost();
+                    done = !vol.volume.flush_is_lost();
                 } else if vol.disk.hanging {
                     // It was waited for as long as disk-timeout says.
-                    flushed = false;
+                    done = false;
                     vol.volume.disk_hangs(&mut self.queues, now);
                     vol.after();
                 } else if vol.disk.failing {
-                    flushed = false;
+                    done = false;
                     vol.volume.fail_disk(&mut self.queues, now);
                     vol.after();
                 } else {
                     vol.disk.flush();
                 }
+                flushed &= done || vol.volume.barrier_flush_failed(unflushed, &mut self.queues);
             }
             if !flushed {
                 return self.end_with(End {

@@ -8,11 +8,17 @@
 
 use super::mem::{Mem, Ring};
 use crate::wire::{
-    block::{BarrierAck, BlockAck},
+    block::{BarrierAck, BlockAck, BlockId},
     command::Command,
     packet::Packet,
     StateReply,
 };
+
+/// A P_NEG_ACK for more than this the in-tree driver takes for nonsense: it is the largest discard of its older versions.
+const PIECE_SECTORS: u32 = 8192;
+
+/// Handle of no write that anybody waits for.
+const NO_WRITE: BlockId = BlockId(0);
 
 /// One packet for the meta socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +31,17 @@ pub enum ReplyItem {
         command: Command,
         /// What it acknowledges.
         ack: BlockAck,
+    },
+    /// P_NEG_ACKs for a range that was acknowledged and may be lost; [`ReplyQueue::pop`] gives them one by one.
+    Unflushed {
+        /// Volume.
+        volume: u16,
+        /// First sector.
+        sector: u64,
+        /// Length.
+        len_sectors: u64,
+        /// Number of the volume's count.
+        seq_num: u32,
     },
     /// P_BARRIER_ACK.
     BarrierAck {
@@ -50,9 +67,10 @@ pub enum ReplyItem {
 
 impl ReplyItem {
     /// The packet, and the volume it is about. `None` for a block acknowledgement that does not
-    /// exist.
+    /// exist, and for what is more than one.
     pub fn packet(self) -> Option<(u16, Packet)> {
         Some(match self {
+            ReplyItem::Unflushed { .. } => return None,
             ReplyItem::Ping => (0, Packet::Ping),
             ReplyItem::PingAck => (0, Packet::PingAck),
             ReplyItem::BarrierAck { number, set_size } => {
@@ -182,9 +200,43 @@ impl<M: Mem> ReplyQueue<M> {
         }
     }
 
-    /// Takes the oldest entry.
+    /// Takes the oldest entry, or a part of it.
+    #[inline]
     pub fn pop(&mut self) -> Option<ReplyItem> {
-        self.items.pop()
+        match self.items.at_mut(0) {
+            Some(ReplyItem::Unflushed { .. }) => self.pop_piece(),
+            _ => self.items.pop(),
+        }
+    }
+
+    #[inline(never)]
+    fn pop_piece(&mut self) -> Option<ReplyItem> {
+        let Some(ReplyItem::Unflushed {
+            volume,
+            sector,
+            len_sectors,
+            seq_num,
+        }) = self.items.at_mut(0)
+        else {
+            return None;
+        };
+        let piece_sectors = (*len_sectors).min(u64::from(PIECE_SECTORS));
+        let piece = ReplyItem::Block {
+            volume: *volume,
+            command: Command::NegAck,
+            ack: BlockAck {
+                sector: *sector,
+                block_id: NO_WRITE,
+                size: (piece_sectors as u32).saturating_mul(512),
+                seq_num: *seq_num,
+            },
+        };
+        *sector = sector.saturating_add(piece_sectors);
+        *len_sectors = len_sectors.saturating_sub(piece_sectors);
+        if *len_sectors == 0 {
+            let _ = self.items.pop();
+        }
+        Some(piece)
     }
 
     /// Whether nothing waits.
@@ -358,6 +410,27 @@ mod tests {
         let mut queue = queue();
         queue.barrier_flushed(1);
         assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn what_may_be_lost_is_told_before_the_epoch_is_acknowledged() {
+        let mut queue = queue();
+        queue.write_received();
+        assert!(queue.write_done());
+        queue.push(ReplyItem::Unflushed {
+            volume: 3,
+            sector: 100,
+            len_sectors: u64::from(PIECE_SECTORS) + 8,
+            seq_num: 7,
+        });
+        queue.barrier_flushed(5);
+        let mut told = vec![];
+        while let Some(ReplyItem::Block { volume, ack, .. }) = queue.pop() {
+            assert_eq!((volume, ack.seq_num, ack.block_id), (3, 7, NO_WRITE));
+            told.push((ack.sector, ack.size));
+        }
+        assert_eq!(told, [(100, 4 << 20), (8292, 4096)]);
+        assert_eq!(queue.pop(), None, "the acknowledgement ended it");
     }
 
     #[test]

@@ -4,12 +4,18 @@
 
 use anyhow::{ensure, Context, Result};
 use drbd_tests::scenario::step;
-use drbd_tests::{scenario, Cluster, Setup, Side};
+use drbd_tests::{scenario, Cluster, Config, Setup, Side};
 
 #[test]
 #[ignore = "full: takes two minutes"]
 fn discard_and_zeroes() {
     scenario("discard_and_zeroes", &Setup::default(), story);
+}
+
+#[test]
+#[ignore = "full: an option that few use"]
+fn discard_zeroes_if_aligned() {
+    scenario("discard_zeroes_if_aligned", &Setup::default(), no_trust);
 }
 
 /// A range of the device, in sectors.
@@ -137,6 +143,74 @@ fn story(cluster: &Cluster) -> Result<()> {
         "{empty:?} MiB are left after a discard of everything"
     );
     alpha.secondary()?;
+    cluster.compare_disks()?;
+    cluster.finish()
+}
+
+/// Discards that the backing disk was asked for since it is there.
+fn discards(side: &Side) -> Result<u64> {
+    let count = side.sh("awk '{ print $12 }' /sys/block/vdb/stat")?;
+    Ok(count.trim().parse()?)
+}
+
+/// A disk whose discards are not trusted to leave zeroes gets none: what the peer discards it zeroes, and the device above it
+/// offers none.
+fn no_trust(cluster: &Cluster) -> Result<()> {
+    let (alpha, beta) = (&cluster.alpha, &cluster.beta);
+    for side in cluster.sides() {
+        side.sh("dd if=/dev/urandom of=/dev/vdb bs=1M count=63 2>/dev/null")?;
+    }
+    step("up", || cluster.up_and_synced())?;
+    let range = |mib: u64| Range {
+        start: mib << 11,
+        count: 2 << 11,
+    };
+    let asked = |range: Range| -> Result<[u64; 2]> {
+        let before = [discards(alpha)?, discards(beta)?];
+        range.blkdiscard(alpha, "")?;
+        range.check_zero(alpha)?;
+        Ok([discards(alpha)? - before[0], discards(beta)? - before[1]])
+    };
+    let set = |side: &Side, trusted: &str| {
+        side.sh(&format!(
+            "drbdsetup disk-options 0 --discard-zeroes-if-aligned={trusted}"
+        ))
+    };
+    let both = asked(range(4))?;
+    ensure!(
+        both[0] > 0 && both[1] > 0,
+        "discards of the disks: {both:?}"
+    );
+    set(beta, "no")?;
+    let one = asked(range(8))?;
+    ensure!(one[0] > 0 && one[1] == 0, "discards of the disks: {one:?}");
+    cluster.compare_disks()?;
+
+    set(alpha, "no")?;
+    let refused = alpha.refused("blkdiscard -o 12M -l 2M /dev/drbd0")?;
+    ensure!(refused.stderr.contains("not supported"), "{refused:?}");
+    alpha.sh("blkdiscard -z -o 12M -l 2M /dev/drbd0")?;
+    range(12).check_zero(alpha)?;
+    for side in cluster.sides() {
+        set(side, "yes")?;
+    }
+    let both = asked(range(16))?;
+    ensure!(
+        both[0] > 0 && both[1] > 0,
+        "discards of the disks: {both:?}"
+    );
+    // As a part of what an attach knows.
+    alpha.secondary()?;
+    alpha.down()?;
+    let config = Config {
+        disk: vec!["discard-zeroes-if-aligned no".to_owned()],
+        ..Config::default()
+    };
+    cluster.configure(alpha, &config)?;
+    alpha.drbdadm("up")?;
+    alpha.wait_healthy()?;
+    let offered = alpha.sh("cat /sys/block/drbd0/queue/discard_max_bytes")?;
+    ensure!(offered.trim() == "0", "{offered}");
     cluster.compare_disks()?;
     cluster.finish()
 }

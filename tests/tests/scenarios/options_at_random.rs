@@ -191,7 +191,7 @@ fn one_primary(cluster: &Cluster) -> Result<()> {
 
 fn two_primaries(cluster: &Cluster) -> Result<()> {
     let mut kinds = Mishap::ALL.to_vec();
-    kinds.retain(|kind| kind.leaves_them_together() && *kind != Mishap::DiskErrs);
+    kinds.retain(Mishap::leaves_them_together);
     let life = Life {
         cluster,
         draw: Draw {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{ensure, Result};
 use drbd_tests::config::Config;
+use drbd_tests::mapper;
 use drbd_tests::scenario::step;
 use drbd_tests::side::SOON;
 use drbd_tests::{scenario, Cluster, Pairing, Setup, Side};
@@ -43,7 +44,7 @@ fn two_primaries_from_stock() {
 fn two_primaries_without_disks() {
     scenario(
         "two_primaries_without_disks",
-        &setup(Pairing::OursOurs),
+        &setup(Pairing::OursOurs).mapped(),
         disks_come_and_go,
     );
 }
@@ -147,7 +148,8 @@ fn both_primary(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Each has its disk taken away and given back, or all of it sent again, while both write to the same blocks.
+/// Each has its disk taken away and given back, loses it by errors, or has all of it sent again, while both write to the
+/// same blocks.
 fn disks_come_and_go(cluster: &Cluster) -> Result<()> {
     both_primary(cluster)?;
     for target in cluster.sides() {
@@ -164,6 +166,16 @@ fn disks_come_and_go(cluster: &Cluster) -> Result<()> {
                 side.wait_healthy()
             })?;
         }
+        step(&format!("the disk of {} fails", target.name()), || {
+            mapper::spoil(target)?;
+            target.wait("no disk", SOON, |view| view.disk == "Diskless")?;
+            std::thread::sleep(Duration::from_secs(2));
+            let view = target.view()?;
+            ensure!(view.connection == "Connected", "they are parted: {view:?}");
+            mapper::heal(target)?;
+            target.drbdadm("attach")?;
+            target.wait_healthy()
+        })?;
         step(&format!("{} gets everything again", target.name()), || {
             target.drbdadm("invalidate")?;
             for writer in writers {

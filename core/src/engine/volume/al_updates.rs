@@ -81,7 +81,10 @@ mod tests {
         assert!(written.flags.contains(MdFlags::AL_DISABLED));
         // Not there yet: a new extent is still told to the log.
         let log = &mut vol.disk.as_mut().unwrap().al;
-        assert!(matches!(log.begin(7..=7), crate::activity_log::Begin::Wait { .. }));
+        assert!(matches!(
+            log.begin(7..=7),
+            crate::activity_log::Begin::Wait { .. }
+        ));
         vol.md_done(MdResult::Written, &mut peer, 0);
         write_metadata(&mut vol, &mut peer);
         let log = &mut vol.disk.as_mut().unwrap().al;
@@ -92,6 +95,7 @@ mod tests {
     fn with_a_log_the_superblock_says_so_last() {
         let mut peer = Peer::default();
         let mut vol = volume(Conn::Connected, 8192);
+        vol.update_md_flags();
         write_metadata(&mut vol, &mut peer);
         assert!(disabled(&vol));
         // Extents leave a log that nobody writes without their bits being written first.

@@ -111,7 +111,8 @@ impl<M: Mem> Volume<M> {
         let use_rle = self.peer.options.use_rle;
         let disk = self.disk.as_ref()?;
         let exchanging = matches!(self.state.conn, Conn::WfBitMapS | Conn::WfBitMapT);
-        if !exchanging || self.bitmaps_stale > 0 {
+        // A connection that is about to end may do so because the bitmaps do not match.
+        if !exchanging || self.bitmaps_stale > 0 || self.peer.ends {
             return None;
         }
         let bits = disk.bitmap.n_bits();
@@ -139,6 +140,9 @@ impl<M: Mem> Volume<M> {
         self.bitmaps_queued = self.bitmaps_queued.saturating_sub(1);
         if self.bitmaps_stale > 0 {
             self.bitmaps_stale = self.bitmaps_stale.saturating_sub(1);
+            return;
+        }
+        if self.peer.ends {
             return;
         }
         self.exchange.sender = None;

@@ -62,6 +62,8 @@ impl<M: Mem> Volume<M> {
         };
         self.change(wanted, Kind::Soft, link, now_ms)
             .map_err(AttachError::State)?;
+        // Long before the peer is asked what is out of sync: the two go different ways.
+        self.unflushed_is_past(link);
         Ok(())
     }
 
@@ -189,6 +191,7 @@ impl<M: Mem> Volume<M> {
         }
         if self.capacity_sectors != sectors {
             self.capacity_sectors = sectors;
+            self.fit_unflushed();
             self.todo(Todo::CAPACITY.with(Todo::METADATA));
         }
     }
@@ -286,7 +289,9 @@ impl<M: Mem> Volume<M> {
         self.peer.protocol = protocol;
         self.peer.resolve_conflicts = resolve_conflicts;
         self.peer.linked = true;
+        self.peer.ends = false;
         self.flush_lost = false;
+        let _ = self.barrier_flush_begins();
         self.links = self.links.wrapping_add(1);
         self.peer.uuids = None;
         self.peer.finish_source_ping = None;

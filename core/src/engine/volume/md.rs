@@ -106,8 +106,7 @@ impl<M: Mem> Disk<M> {
         // From this superblock on the activity log covers nothing: what it covered goes first. Or it counts again, and
         // what was marked without it goes first. And a larger size counts with the bits of what is new.
         let primary = self.flags().contains(MdFlags::PRIMARY_IND);
-        let logs_again =
-            self.durable_al_disabled && !self.flags().contains(MdFlags::AL_DISABLED);
+        let logs_again = self.durable_al_disabled && !self.flags().contains(MdFlags::AL_DISABLED);
         let grows = self.superblock().effective_sectors > self.durable_sectors;
         let first = self.durable_primary && !primary || logs_again || grows;
         if first {

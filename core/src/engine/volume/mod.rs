@@ -43,6 +43,7 @@ mod state_change;
 mod status;
 mod thin;
 mod todo;
+mod unflushed;
 mod verify;
 mod watch;
 
@@ -167,6 +168,8 @@ pub(crate) struct PeerDevice {
     pub(crate) options: PeerOptions,
     /// Between the handshake's first packet and the end of the connection.
     pub(crate) linked: bool,
+    /// The host was asked to end this connection. What it may still do before it does that leads nowhere.
+    pub(crate) ends: bool,
     /// The peer finished a resync in which we are the source: finish when this ping is answered.
     pub(crate) finish_source_ping: Option<u32>,
     /// It finished, but bits are left here: writes whose end is still to come clear them.
@@ -265,6 +268,7 @@ pub struct Volume<M: Mem> {
     /// A disk went that could not be flushed any more: what the peer wrote in this connection may
     /// not be durable, and never is going to be.
     flush_lost: bool,
+    unflushed: unflushed::Unflushed,
     /// The disk is Failed and becomes Diskless when nothing uses it.
     detaching: bool,
     /// A new data generation begins when I/O is resumed.
@@ -326,6 +330,7 @@ impl<M: Mem> Volume<M> {
                 protocol: crate::wire::handshake::ReplicationProtocol::C,
                 options: PeerOptions::default(),
                 linked: false,
+                ends: false,
                 finish_source_ping: None,
                 target_finished: false,
                 was_source: false,
@@ -376,6 +381,7 @@ impl<M: Mem> Volume<M> {
             force_detach: false,
             late: 0,
             flush_lost: false,
+            unflushed: unflushed::Unflushed::default(),
             detaching: false,
             new_uuid_deferred: false,
             links: 0,

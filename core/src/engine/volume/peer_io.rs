@@ -133,6 +133,7 @@ impl<M: Mem> Volume<M> {
             return PeerWriteFate::NoSlot;
         };
         self.note_sequence(write.seq_num);
+        self.note_unflushed(write.sector, write.len_sectors);
         let want = |wanted: bool, flag: u64| if wanted { flag } else { 0 };
         let at = self.ops.at_mut(op);
         at.action = write.action;
@@ -189,9 +190,8 @@ impl<M: Mem> Volume<M> {
         self.is_only_copy() && self.state.disk < DiskState::UpToDate
     }
 
-    /// Without a disk of the peer's this is the only copy of `op`, and remains it when the peer attaches one
-    /// before `op` is written: its bit is set for the bitmap that follows, and the activity log counts until
-    /// it is done.
+    /// Without a disk of the peer's this is the only copy of `op`, and remains it when the peer attaches one before `op` is
+    /// written: its bit is set for the bitmap that follows, and the activity log counts until it is done.
     #[inline]
     fn note_only_copy(&mut self, op: OpId) {
         if self.is_only_copy() {

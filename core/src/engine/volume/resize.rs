@@ -324,6 +324,7 @@ impl<M: Mem> Volume<M> {
     fn resized(&mut self, plan: &Plan, link: &mut dyn Link, now_ms: u64) {
         if self.capacity_sectors != plan.sectors {
             self.capacity_sectors = plan.sectors;
+            self.fit_unflushed();
             self.todo(Todo::CAPACITY);
         }
         self.todo(

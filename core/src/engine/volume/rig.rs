@@ -34,6 +34,8 @@ pub(super) struct Peer {
     pub(super) items: Vec<SendItem>,
     pub(super) controls: Vec<Packet>,
     pub(super) acks: Vec<(Command, BlockAck)>,
+    /// Ranges that may be lost.
+    pub(super) unflushed: Vec<(u64, u64)>,
     pub(super) pings: u32,
     /// Epochs of own writes that the peer did not carry out.
     pub(super) rejected: Vec<u32>,
@@ -66,8 +68,14 @@ impl Link for Peer {
         Durable::Already
     }
     fn reply(&mut self, item: ReplyItem) {
-        if let ReplyItem::Block { command, ack, .. } = item {
-            self.acks.push((command, ack));
+        match item {
+            ReplyItem::Block { command, ack, .. } => self.acks.push((command, ack)),
+            ReplyItem::Unflushed {
+                sector,
+                len_sectors,
+                ..
+            } => self.unflushed.push((sector, len_sectors)),
+            _ => {}
         }
     }
     fn ping(&mut self) -> u32 {

@@ -378,7 +378,10 @@ impl<M: Mem> Volume<M> {
         let negotiated = self.is_negotiated();
         self.sizing.grew_before_negotiation |= resync && !negotiated;
         // The last one said it, whatever it is that is followed now.
-        let last = self.sizing.told.filter(|_| self.sizing.told_before_negotiation);
+        let last = self
+            .sizing
+            .told
+            .filter(|_| self.sizing.told_before_negotiation);
         self.sizing.followed = resync && last.is_some_and(|last| last.c_size >= sectors);
         // A block that the old end cut in two: who asks for blocks may ask for one more.
         let outward = !(connected && self.is_growth_source());

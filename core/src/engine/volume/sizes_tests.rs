@@ -121,6 +121,32 @@ fn nodes_that_met_while_one_still_grew_meet_again() {
     assert_eq!(volume.capacity_sectors, 16 * 1024);
     let end = super::super::ConnectionRequest::End(Conn::NetworkFailure);
     assert_eq!(volume.take_connection_request(), Some(end));
+    // What the host still does leads nowhere: the bitmap would not fit.
+    volume.hard(&mut peer, 0, |state| state.conn = Conn::WfBitMapS);
+    let mut body = [0; 4096];
+    assert!(volume.bitmap_chunk(&mut body).is_none());
+    volume.bitmap_sent(&mut peer, 0);
+    assert_eq!(volume.conn(), Conn::WfBitMapS);
+}
+
+#[test]
+fn a_size_follows_while_the_log_is_rewritten_for_another_reason() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    let disk = volume.disk.as_mut().unwrap();
+    disk.facts.options.al_updates = true;
+    disk.al.set_updates(true);
+    let layout = disk.facts.layout;
+    volume.begin_resize(Plan {
+        layout,
+        sectors: 16 * 1024,
+        fill_from: Plan::first_new_bit(8 * 1024, true),
+        clean: false,
+        then: Then::Nothing,
+    });
+    rig::write_metadata(&mut volume, &mut peer);
+    assert_eq!(volume.capacity_sectors, 16 * 1024);
+    assert!(!volume.disk.as_ref().unwrap().al.is_rewriting());
 }
 
 #[test]
@@ -167,6 +193,24 @@ fn who_follows_a_peer_that_attaches_waits_for_its_data() {
     assert!(volume.is_growth_source());
     volume.resync_growth(&mut peer, 0);
     // The peer, which had this size, knows of no resync that begins here.
+    assert_eq!(volume.conn(), Conn::WfSyncUuid);
+}
+
+#[test]
+fn who_follows_a_peer_that_attached_later_waits_for_its_data_too() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    volume.state.pdsk = DiskState::Negotiating;
+    // Something else is under way just then.
+    volume.peer.start_source_ping = Some(0);
+    let attaches = sizes(16 * 1024, 16 * 1024);
+    assert!(volume.sizes_received(&attaches, &mut peer, 0).is_ok());
+    assert_eq!(volume.capacity_sectors, 8 * 1024);
+    volume.peer.start_source_ping = None;
+    volume.state.pdsk = DiskState::UpToDate;
+    volume.tend_sizes(&mut peer, 0);
+    rig::write_metadata(&mut volume, &mut peer);
+    assert_eq!(volume.capacity_sectors, 16 * 1024);
     assert_eq!(volume.conn(), Conn::WfSyncUuid);
 }
 

@@ -331,6 +331,7 @@ impl<M: Mem> Volume<M> {
     /// The connection has to end in `conn`.
     pub(super) fn end_connection(&mut self, conn: Conn) {
         self.connection_request = Some(ConnectionRequest::End(conn));
+        self.peer.ends = true;
         self.todo(Todo::CONNECTION);
     }
 
