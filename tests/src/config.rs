@@ -69,6 +69,8 @@ pub struct Config {
     pub handlers: Vec<String>,
     /// Whether the disk lies behind a device mapper, see [`mapper`].
     pub mapped: bool,
+    /// Whether the resource has volume 1 as well, with minor 1, on the second data disk.
+    pub second_volume: bool,
     /// Whether there is [`TWIN`] as well, on the second data disk, with the same options.
     pub twin: bool,
 }
@@ -83,29 +85,36 @@ impl Config {
             true => mapper::PATH,
             false => "/dev/vdb",
         };
-        let place = (DEVICE, 0, disk, PORT);
-        text += &self.resource(RESOURCE, place, kind, hosts);
+        let mut volumes = vec![(DEVICE, disk)];
+        if self.second_volume {
+            volumes.push((TWIN_DEVICE, "/dev/vdc"));
+        }
+        text += &self.resource(RESOURCE, (0, PORT), &volumes, kind, hosts);
         if self.twin {
-            let place = (TWIN_DEVICE, 1, "/dev/vdc", PORT + 1);
-            text += &self.resource(TWIN, place, kind, hosts);
+            let volumes = [(TWIN_DEVICE, "/dev/vdc")];
+            text += &self.resource(TWIN, (1, PORT + 1), &volumes, kind, hosts);
         }
         text
     }
 
-    /// One resource, at a place: device, minor number, disk and port.
+    /// One resource: its first minor number and its port, and of each volume device and disk.
     fn resource(
         &self,
         name: &str,
-        (device, minor, disk, port): (&str, u8, &str, u16),
+        (first_minor, port): (usize, u16),
+        volumes: &[(&str, &str)],
         kind: Kind,
         hosts: &[(String, String); 2],
     ) -> String {
         let mut text = format!("resource {name} {{\n");
         let meta = self.meta_disk.words();
-        let _ = writeln!(
-            text,
-            "  volume 0 {{ device {device} minor {minor}; disk {disk}; {meta}; }}"
-        );
+        for (volume, (device, disk)) in volumes.iter().enumerate() {
+            let minor = first_minor + volume;
+            let _ = writeln!(
+                text,
+                "  volume {volume} {{ device {device} minor {minor}; disk {disk}; {meta}; }}"
+            );
+        }
         for (id, (name, ip)) in hosts.iter().enumerate() {
             let node_id = match kind {
                 Kind::Ours => format!("node-id {id}; "),
@@ -223,6 +232,18 @@ mod tests {
         );
         assert!(text.contains("10.0.0.2:7790;"), "{text}");
         assert_eq!(text.matches("ping-int 1;").count(), 2, "{text}");
+    }
+
+    #[test]
+    fn a_second_volume_is_of_the_same_resource() {
+        let config = Config {
+            second_volume: true,
+            ..Config::default()
+        };
+        let text = config.text(Kind::Ours, &hosts());
+        let place = "volume 1 { device /dev/drbd1 minor 1; disk /dev/vdc; meta-disk internal; }";
+        assert!(text.contains(place), "{text}");
+        assert_eq!(text.matches("resource ").count(), 1, "{text}");
     }
 
     #[test]

@@ -131,11 +131,20 @@ impl Side {
     ///
     /// If the resource is not configured.
     pub fn view(&self) -> Result<View> {
+        self.view_of(0)
+    }
+
+    /// What it says about a volume of the resource, whose minor has the same number.
+    ///
+    /// # Errors
+    ///
+    /// If the resource is not configured.
+    pub fn view_of(&self, volume: u16) -> Result<View> {
         if self.is_ours() {
             let words = format!("drbdsetup status --json --statistics --verbose {RESOURCE}");
-            View::from_json(&self.sh(&words)?)
+            View::of_volume(&self.sh(&words)?, volume)
         } else {
-            View::from_proc(&self.sh("cat /proc/drbd")?)
+            View::of_minor(&self.sh("cat /proc/drbd")?, volume)
         }
     }
 
@@ -150,7 +159,22 @@ impl Side {
         limit: Duration,
         good: impl FnMut(&View) -> bool,
     ) -> Result<View> {
-        wait::until(what, limit, || self.view(), good)
+        self.wait_of(0, what, limit, good)
+    }
+
+    /// The same for its view of a volume.
+    ///
+    /// # Errors
+    ///
+    /// As [`Side::wait`].
+    pub fn wait_of(
+        &self,
+        volume: u16,
+        what: &str,
+        limit: Duration,
+        good: impl FnMut(&View) -> bool,
+    ) -> Result<View> {
+        wait::until(what, limit, || self.view_of(volume), good)
             .with_context(|| format!("{}: {}", self.name(), self.node.console_tail()))
     }
 

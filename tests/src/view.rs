@@ -7,7 +7,7 @@
 use anyhow::{bail, Context, Result};
 use serde::Deserialize;
 
-/// State of the resource's one volume as one node sees it.
+/// State of one volume of the resource as one node sees it.
 ///
 /// Counters are in KiB and start at zero when the minor is made (8.4) or the
 /// peer device is (9).
@@ -69,24 +69,33 @@ impl View {
         matches!(self.replication.as_str(), "SyncSource" | "SyncTarget")
     }
 
-    /// From `drbdsetup status --json --statistics --verbose` of one resource.
+    /// From `drbdsetup status --json --statistics --verbose` of one resource: of its only volume, or 0.
     ///
     /// # Errors
     ///
     /// If it is no such JSON, or no resource is there.
     pub fn from_json(text: &str) -> Result<View> {
+        View::of_volume(text, 0)
+    }
+
+    /// The same of another volume.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::from_json`].
+    pub fn of_volume(text: &str, volume: u16) -> Result<View> {
         let all: Vec<Resource> =
             serde_json::from_str(text).with_context(|| format!("no status JSON: {text}"))?;
         let Some(resource) = all.into_iter().next() else {
             bail!("the resource is not configured");
         };
-        let device = resource.devices.into_iter().next().unwrap_or_default();
+        let mut devices = resource.devices.into_iter();
+        let device = devices.find(|device| device.volume == volume);
+        let device = device.unwrap_or_default();
         let connection = resource.connections.into_iter().next().unwrap_or_default();
-        let peer = connection
-            .peer_devices
-            .into_iter()
-            .next()
-            .unwrap_or_default();
+        let mut peers = connection.peer_devices.into_iter();
+        let peer = peers.find(|peer| peer.volume == volume);
+        let peer = peer.unwrap_or_default();
         Ok(View {
             role: resource.role,
             suspended: [
@@ -118,10 +127,19 @@ impl View {
     ///
     /// If the minor is not there.
     pub fn from_proc(text: &str) -> Result<View> {
-        let Some((_, at)) = text.split_once("\n 0: ") else {
-            bail!("minor 0 is not in /proc/drbd:\n{text}");
+        View::of_minor(text, 0)
+    }
+
+    /// The same of another minor.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::from_proc`].
+    pub fn of_minor(text: &str, minor: u16) -> Result<View> {
+        let Some((_, at)) = text.split_once(&format!("\n {minor}: ")) else {
+            bail!("minor {minor} is not in /proc/drbd:\n{text}");
         };
-        let end = at.find("\n 1: ").unwrap_or(at.len());
+        let end = at.find(&format!("\n {}: ", minor + 1)).unwrap_or(at.len());
         let words: Vec<&str> = at.get(..end).unwrap_or(at).split_whitespace().collect();
         let field = |key: &str| {
             let value = words
@@ -135,7 +153,7 @@ impl View {
             (own.to_owned(), peer.to_owned())
         };
         if field("cs") == "Unconfigured" {
-            bail!("minor 0 is not configured");
+            bail!("minor {minor} is not configured");
         }
         let (connection, replication) = connection_of(field("cs"));
         let (role, peer_role) = pair("ro");
@@ -189,6 +207,7 @@ struct Resource {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 struct Device {
+    volume: u16,
     disk_state: String,
     written: u64,
     al_writes: u64,
@@ -206,6 +225,7 @@ struct Connection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 struct PeerDevice {
+    volume: u16,
     replication_state: String,
     peer_disk_state: String,
     out_of_sync: u64,
@@ -248,6 +268,26 @@ mod tests {
         assert!(View::from_proc("version: 8.4.11\nsrcversion: 1\n").is_err());
         assert!(View::from_proc("v\n 0: cs:Unconfigured\n").is_err());
         assert!(View::from_json("[]").is_err());
+    }
+
+    #[test]
+    fn each_volume_has_a_view() {
+        let both = "version: 8.4.11\nsrcversion: 1\n 0: cs:Connected ro:Primary/Secondary \
+            ds:UpToDate/UpToDate C r-----\n    ns:1 oos:0\n 1: cs:SyncSource ro:Primary/Secondary \
+            ds:UpToDate/Inconsistent C r-----\n    ns:2 oos:340\n";
+        let views = [0, 1].map(|minor| View::of_minor(both, minor).unwrap());
+        assert_eq!(views[0].replication, "Established");
+        assert_eq!(views[1].replication, "SyncSource");
+        assert_eq!(views.map(|view| view.out_of_sync_kib), [0, 340]);
+        let text = r#"[{"name":"r0","role":"Primary","devices":[{"volume":0,"disk-state":"UpToDate"},
+            {"volume":1,"disk-state":"Failed"}],"connections":[{"peer_devices":[
+            {"volume":1,"peer-disk-state":"Outdated"},{"volume":0}]}]}]"#;
+        let view = View::of_volume(text, 1).unwrap();
+        assert_eq!(
+            (view.disk.as_str(), view.peer_disk.as_str()),
+            ("Failed", "Outdated")
+        );
+        assert_eq!(View::of_volume(text, 0).unwrap().disk, "UpToDate");
     }
 
     #[test]

@@ -65,3 +65,4 @@ mod two_primaries;
 mod up_of_a_hundred_resources;
 mod upgrade_and_back;
 mod verify;
+mod volumes;
