@@ -130,7 +130,8 @@ pub fn attach(now: State, md: MdState, facts: AttachFacts, context: &Context) ->
         pdsk: if connected { now.pdsk } else { pdsk },
         negotiating: Some(remembered).filter(|_| connected),
         crashed_primary,
-        set_all_bits: facts.full_sync || crashed_primary && facts.al_disabled,
+        // One that froze lost its disk with what no log names, as well.
+        set_all_bits: facts.full_sync || facts.al_disabled && (crashed_primary || md.primary),
         degraded: now.role != Role::Primary && md.primary && !md.connected,
     }
 }
@@ -259,24 +260,13 @@ mod tests {
             al_disabled: true,
             ..FACTS
         };
-        assert!(
-            attach(
-                ATTACHING,
-                MdState::from_v08(0x13),
-                untracked,
-                &Context::DEFAULT
-            )
-            .set_all_bits
-        );
-        assert!(
-            !attach(
-                ATTACHING,
-                MdState::from_v08(0x11),
-                untracked,
-                &Context::DEFAULT
-            )
-            .set_all_bits
-        );
+        let set_all = |now: State, flags| {
+            attach(now, MdState::from_v08(flags), untracked, &Context::DEFAULT).set_all_bits
+        };
+        assert!(set_all(ATTACHING, 0x13));
+        assert!(!set_all(ATTACHING, 0x11));
+        // What was being written when it froze no log names.
+        assert!(set_all(frozen, 0x13));
         assert!(attach(ATTACHING, MdState::from_v08(0x13), FACTS, &Context::DEFAULT).degraded);
         assert!(!attach(ATTACHING, MdState::from_v08(0x17), FACTS, &Context::DEFAULT).degraded);
     }

@@ -45,6 +45,11 @@ impl Request {
         }
     }
 
+    /// Whether it is about the role of a node.
+    pub const fn touches_role(self) -> bool {
+        self.mask & (field::ROLE | field::PEER) != 0
+    }
+
     /// Also change the own role.
     pub const fn role(self, role: Role) -> Request {
         self.with(field::ROLE, role.number() as u32)
@@ -183,6 +188,7 @@ mod tests {
         // wire-protocol.md section 8, examples of a capture.
         let promote = Request::NONE.role(Role::Primary);
         assert_eq!((promote.mask, promote.val), (0x3, 0x1));
+        assert!(promote.touches_role() && !Request::NONE.disk(Disk::Failed).touches_role());
         let force = promote.disk(Disk::UpToDate);
         assert_eq!((force.mask, force.val), (0x1e03, 0x1001));
         let verify = Request::NONE.conn(Conn::VerifyS);

@@ -76,6 +76,8 @@ pub(super) struct Sizing {
     pub(super) grew_before_negotiation: bool,
     /// It grew to the size that the peer had, who knows of nothing to resynchronise.
     followed: bool,
+    /// The peer waits for a resync, maybe that which is being asked for, or for that of what is new.
+    peer_waits: bool,
 }
 
 impl<M: Mem> Volume<M> {
@@ -468,19 +470,25 @@ impl<M: Mem> Volume<M> {
     /// The peer waits for a resync that begins here, or as this node does for one that begins
     /// there. `told` is its state.
     pub(super) fn note_peer_waits(&mut self, told: State, link: &mut dyn Link, now_ms: u64) {
-        if told.conn != Conn::WfSyncUuid {
+        self.sizing.peer_waits = told.conn == Conn::WfSyncUuid;
+        if !self.sizing.peer_waits {
             return;
         }
         self.target_went_on(link, now_ms);
         if self.conn() == Conn::WfSyncUuid {
             // Their roles changed while they agreed on a size: neither would begin.
             self.end_connection(Conn::NetworkFailure);
-        } else if self.conn() == Conn::Connected
-            && !self.sizes_pending()
-            && !self.sizing.due
-            && self.both_have_disks()
-        {
-            // It grew, and this node had that size already.
+        }
+        self.tend_waiting_peer(link, now_ms);
+    }
+
+    /// If the peer grew, and this node had that size already, it begins. Not while it asks for something itself: that may be
+    /// what the peer has begun with, and the answer says so.
+    fn tend_waiting_peer(&mut self, link: &mut dyn Link, now_ms: u64) {
+        self.sizing.peer_waits &= self.conn() == Conn::Connected && self.both_have_disks();
+        let busy = self.sizes_pending() || self.sizing.due || self.is_occupied();
+        if self.sizing.peer_waits && !busy {
+            self.sizing.peer_waits = false;
             self.begin_growth_source(link, now_ms);
         }
     }
@@ -497,7 +505,7 @@ impl<M: Mem> Volume<M> {
         if self.conn() < Conn::Connected {
             self.sizing.asked = false;
         }
-        let due = self.sizing.due && self.conn() == Conn::Connected;
+        let due = (self.sizing.due || self.sizing.peer_waits) && self.conn() == Conn::Connected;
         if due || self.peer.early_sync_uuid.is_some() {
             self.todo(Todo::READY);
         }
@@ -505,6 +513,7 @@ impl<M: Mem> Volume<M> {
 
     /// Does what was put off. Task context.
     pub(super) fn tend_sizes(&mut self, link: &mut dyn Link, now_ms: u64) {
+        self.tend_waiting_peer(link, now_ms);
         let negotiated = self.state.disk >= DiskState::Inconsistent;
         let possible = self.conn() == Conn::Connected && !self.is_occupied() && negotiated;
         if !self.sizing.due || !possible || self.sizes_pending() || self.held_packets.finish {

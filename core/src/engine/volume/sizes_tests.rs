@@ -229,6 +229,24 @@ fn who_had_the_size_begins_whatever_its_role() {
 }
 
 #[test]
+fn who_asks_for_something_does_not_take_the_beginning_of_that_for_a_growth() {
+    let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+    let mut peer = rig::Peer::default();
+    let waits = State {
+        conn: Conn::WfSyncUuid,
+        ..volume.state
+    };
+    volume.peer.start_source_ping = Some(0);
+    volume.note_peer_waits(waits, &mut peer, 0);
+    volume.tend_sizes(&mut peer, 0);
+    assert_eq!(volume.conn(), Conn::Connected);
+    // It was nothing.
+    volume.peer.start_source_ping = None;
+    volume.tend_sizes(&mut peer, 0);
+    assert_eq!(volume.conn(), Conn::SyncSource);
+}
+
+#[test]
 fn a_resync_that_begins_before_this_node_is_ready_is_waited_with() {
     let mut volume = rig::volume(Conn::Connected, 8 * 1024);
     let mut peer = rig::Peer::default();
