@@ -35,8 +35,15 @@ pub(crate) fn set_role(resource: &Arc<Resource>, primary: bool, force: bool) -> 
 }
 
 fn promote(resource: &Arc<Resource>, force: bool, fence: &mut dyn FnMut() -> bool) -> Outcome {
-    let devices = resource.devices().map_err(kernel_error)?;
-    if resource.role() == Role::Primary {
+    let all = resource.devices().map_err(kernel_error)?;
+    // One that was added later is not what the others are.
+    let mut devices = KVec::with_capacity(all.len(), GFP_KERNEL).map_err(kernel_error)?;
+    for device in all.iter().filter(|device| device.state().role != Role::Primary) {
+        devices
+            .push(device.clone(), GFP_KERNEL)
+            .map_err(kernel_error)?;
+    }
+    if resource.role() == Role::Primary && devices.is_empty() {
         return Ok(state_code(Ss::NothingToDo));
     }
     let connection = resource.first_connection();

@@ -203,10 +203,16 @@ fn adjusted(cluster: &Cluster, second_volume: bool) -> Result<()> {
 
 /// A volume leaves the resource, which only one that is Secondary may, and another comes while the first is in use.
 fn come_and_go(cluster: &Cluster) -> Result<()> {
-    let alpha = &cluster.alpha;
+    let (alpha, beta) = (&cluster.alpha, &cluster.beta);
     step("volume 1 comes and goes", || {
         alpha.secondary()?;
+        let from = [alpha, beta].map(|side| side.node.console_position());
         adjusted(cluster, false)?;
+        for (side, from) in [alpha, beta].into_iter().zip(from) {
+            let said = side.node.console_text();
+            let said = said.get(from..).unwrap_or_default();
+            ensure!(!said.contains("connection ends"), "{}: {said}", side.name());
+        }
         alpha.primary()?;
         let running = alpha.node.spawn(&load(0))?;
         std::thread::sleep(Duration::from_secs(1));
@@ -214,8 +220,11 @@ fn come_and_go(cluster: &Cluster) -> Result<()> {
             .sh("ls /sys/block")?
             .split_whitespace()
             .all(|name| name != "drbd1"));
-        ensure!(alpha.view()?.is_healthy(), "{:?}", alpha.view()?);
+        alpha.wait_healthy()?;
         adjusted(cluster, true)?;
+        // The nodes speak of it when they meet. The Primary has no good data in it, which it would not let go of.
+        beta.drbdadm("disconnect --force")?;
+        beta.drbdadm("connect")?;
         for side in cluster.sides() {
             side.wait_of(1, "a disk that nobody knows", SOON, |view| {
                 view.replication == "Established" && view.disk == "Inconsistent"
@@ -225,6 +234,8 @@ fn come_and_go(cluster: &Cluster) -> Result<()> {
         let output = running.wait(Duration::from_secs(240))?;
         ensure!(output.success(), "{output:?}");
         wait_healthy(cluster)?;
+        // It is Secondary yet, as a volume of its own.
+        alpha.primary()?;
         alpha.sh("dd if=/dev/urandom of=/dev/drbd1 bs=64k count=64 oflag=direct")?;
         wait_healthy(cluster)
     })
