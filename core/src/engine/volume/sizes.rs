@@ -320,9 +320,10 @@ impl<M: Mem> Volume<M> {
                 self.grow_with(told, accepted, link);
             } else {
                 self.sizing.due = true;
-                let source = self.conn().is_sync_source();
-                if told.c_size > own.current && (source || self.sizing.source_due) {
-                    // It would ask for more than is here.
+                // The bitmaps would not match, or it would ask for more than is here.
+                let exchanges = matches!(self.conn(), Conn::WfBitMapS | Conn::WfBitMapT);
+                let source = self.conn().is_sync_source() || self.sizing.source_due;
+                if told.c_size > own.current && (exchanges || source) {
                     self.end_connection(Conn::NetworkFailure);
                 } else if told.c_size == 0 {
                     self.send_sizes(false, DdsFlags::NONE, link);

@@ -273,6 +273,20 @@ fn a_target_that_is_larger_than_its_source_meets_it_again() {
 }
 
 #[test]
+fn bitmaps_of_two_sizes_are_not_exchanged() {
+    for conn in [Conn::WfBitMapS, Conn::WfBitMapT] {
+        let mut volume = rig::volume(Conn::Connected, 8 * 1024);
+        let mut peer = rig::Peer::default();
+        volume.hard(&mut peer, 0, |state| state.conn = conn);
+        // It grew when it heard that the disk here was lost, and that is back already.
+        let grown = sizes(16 * 1024, 16 * 1024);
+        assert!(volume.sizes_received(&grown, &mut peer, 0).is_ok());
+        let end = super::super::ConnectionRequest::End(Conn::NetworkFailure);
+        assert_eq!(volume.take_connection_request(), Some(end), "{conn:?}");
+    }
+}
+
+#[test]
 fn two_sources_of_a_grown_part_meet_again() {
     let mut volume = rig::volume(Conn::Connected, 8 * 1024);
     let mut peer = rig::Peer::default();
