@@ -391,10 +391,7 @@ fn limits_with(device: &Device, attached: &Attached) -> Limits {
         physical_block: facts.physical_block,
         io_min: facts.io_min,
         io_opt: facts.io_opt,
-        discard_max_sectors: match attached.offers_discards() {
-            true => or_zero(facts.discard_max_sectors),
-            false => 0,
-        },
+        discard_max_sectors: or_zero(attached.discard_max_sectors()),
         discard_granularity: facts.discard_granularity,
         write_zeroes_max_sectors: or_zero(facts.write_zeroes_max_sectors),
         write_cache: facts.write_cache,

@@ -91,14 +91,15 @@ impl Attached {
             bytes: facts.discard_granularity,
             alignment_bytes: facts.discard_alignment,
         };
-        facts.discard_max_sectors > 0
-            && self.discards_zero.load(Relaxed)
-            && granules.are_whole(sector, len_sectors)
+        self.discard_max_sectors() > 0 && granules.are_whole(sector, len_sectors)
     }
 
-    /// Whether the device that lies on this one is to offer discards. Context: any.
-    pub(crate) fn offers_discards(&self) -> bool {
-        self.discards_zero.load(Relaxed)
+    /// The largest discard that this disk is asked for; 0 if it has none, or they are not trusted. Context: any.
+    pub(crate) fn discard_max_sectors(&self) -> u32 {
+        match self.discards_zero.load(Relaxed) {
+            true => self.data.facts().discard_max_sectors,
+            false => 0,
+        }
     }
 
     /// Whether the device said that it has no flushes. Context: any.

@@ -178,9 +178,9 @@ pub(crate) fn set_disk_options(
     let engine = attach::engine_options(options, granularity);
     watch::prepare(resource, device, options.disk_timeout)?;
     if let Some(disk) = &attached {
-        let offered = disk.offers_discards();
+        let before = disk.discard_max_sectors();
         disk.follow(options);
-        if disk.offers_discards() != offered {
+        if disk.discard_max_sectors() != before {
             attach::set_limits(device, disk);
         }
     }

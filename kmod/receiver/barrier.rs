@@ -44,13 +44,11 @@ impl Receiver<'_> {
             let durable = inner.volume.generation_is_durable();
             durable.then(|| (inner.attached.clone(), inner.volume.barrier_flush_begins()))
         };
-        let (attached, unflushed) = match begin() {
-            Some(begun) => begun,
-            None => {
-                self.wait_for(device, |volume| volume.generation_is_durable())?;
-                let mut inner = device.inner.lock();
-                (inner.attached.clone(), inner.volume.barrier_flush_begins())
+        let (attached, unflushed) = loop {
+            if let Some(begun) = begin() {
+                break begun;
             }
+            self.wait_for(device, |volume| volume.generation_is_durable())?;
         };
         let flushed = match attached {
             Some(disk) => match disk.flush_data(device) {

@@ -259,9 +259,7 @@ impl Receiver<'_> {
     /// disks what it likes.
     fn unknown_volume(&mut self, frame: &Frame, packet: Packet) -> Result<(), End> {
         match packet {
-            Packet::SyncParam(_) | Packet::Sizes(_) | Packet::Uuids(_) | Packet::State(_) => {
-                self.drain(frame.payload_len)
-            }
+            _ if frame.command.tolerates_unknown_volume() => self.drain(frame.payload_len),
             Packet::StateChgReq(request) if !request.touches_role() => {
                 self.connection.queues.push_reply(ReplyItem::StateReply {
                     volume: frame.volume.unwrap_or(0),

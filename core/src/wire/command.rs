@@ -316,7 +316,7 @@ impl Command {
         }
     }
 
-    /// Whether a packet for a volume that is not configured here is drained with a warning; any other is an error.
+    /// Whether a packet for a volume that is not configured here only describes that, and is drained.
     #[must_use]
     pub const fn tolerates_unknown_volume(self) -> bool {
         matches!(

@@ -2,6 +2,7 @@
 //! Two nodes come to one size, whatever crosses on the way.
 
 use super::{super::rig, *};
+use crate::engine::mem::tests::Heap;
 
 fn sizes(d_size: u64, c_size: u64) -> Sizes {
     Sizes {
@@ -13,6 +14,18 @@ fn sizes(d_size: u64, c_size: u64) -> Sizes {
         dds_flags: DdsFlags::NONE,
         queue_limits: None,
     }
+}
+
+/// Begins to grow from 4 to 8 MiB without a word to the peer.
+fn grow(volume: &mut Volume<Heap>) {
+    let layout = volume.disk.as_ref().unwrap().facts.layout;
+    volume.begin_resize(Plan {
+        layout,
+        sectors: 16 * 1024,
+        fill_from: Plan::first_new_bit(8 * 1024, true),
+        clean: false,
+        then: Then::Nothing,
+    });
 }
 
 #[test]
@@ -107,14 +120,7 @@ fn a_disk_that_failed_while_its_bitmap_grew_is_no_source() {
 fn nodes_that_met_while_one_still_grew_meet_again() {
     let mut volume = rig::volume(Conn::Connected, 8 * 1024);
     let mut peer = rig::Peer::default();
-    let layout = volume.disk.as_ref().unwrap().facts.layout;
-    volume.begin_resize(Plan {
-        layout,
-        sectors: 16 * 1024,
-        fill_from: Plan::first_new_bit(8 * 1024, true),
-        clean: false,
-        then: Then::Nothing,
-    });
+    grow(&mut volume);
     // As at the beginning of a connection.
     volume.forget_sizes();
     rig::write_metadata(&mut volume, &mut peer);
@@ -136,14 +142,7 @@ fn a_size_follows_while_the_log_is_rewritten_for_another_reason() {
     let disk = volume.disk.as_mut().unwrap();
     disk.facts.options.al_updates = true;
     disk.al.set_updates(true);
-    let layout = disk.facts.layout;
-    volume.begin_resize(Plan {
-        layout,
-        sectors: 16 * 1024,
-        fill_from: Plan::first_new_bit(8 * 1024, true),
-        clean: false,
-        then: Then::Nothing,
-    });
+    grow(&mut volume);
     rig::write_metadata(&mut volume, &mut peer);
     assert_eq!(volume.capacity_sectors, 16 * 1024);
     assert!(!volume.disk.as_ref().unwrap().al.is_rewriting());

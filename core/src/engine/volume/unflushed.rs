@@ -132,19 +132,25 @@ impl<M: Mem> Volume<M> {
 #[cfg(test)]
 mod tests {
     extern crate std;
-    use super::Unflushed;
+    use super::{Unflushed, Volume};
     use crate::{
-        engine::volume::rig,
+        engine::{mem::tests::Heap, volume::rig},
         state::{Conn, Role},
     };
     use std::vec::Vec;
 
-    #[test]
-    fn a_primary_stays_connected_when_its_disk_is_lost() {
+    /// Of 8192 sectors, 128 of which are a region.
+    fn linked() -> Volume<Heap> {
         let mut volume = rig::volume(Conn::Connected, 8192);
-        let mut peer = rig::Peer::default();
         volume.peer.linked = true;
         volume.fit_unflushed();
+        volume
+    }
+
+    #[test]
+    fn a_primary_stays_connected_when_its_disk_is_lost() {
+        let mut volume = linked();
+        let mut peer = rig::Peer::default();
         volume.note_unflushed(64, 8);
         volume.flush_lost = true;
         let unflushed = volume.barrier_flush_begins();
@@ -161,10 +167,8 @@ mod tests {
 
     #[test]
     fn a_disk_that_comes_back_makes_nothing_durable_that_was_lost() {
-        let mut volume = rig::volume(Conn::Connected, 8192);
+        let mut volume = linked();
         let mut peer = rig::Peer::default();
-        volume.peer.linked = true;
-        volume.fit_unflushed();
         volume.note_unflushed(8191, 1);
         volume.flush_lost = true;
         volume.unflushed_is_past(&mut peer);
